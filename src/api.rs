@@ -7,17 +7,23 @@
 //! No default may change and no root rule may be tightened within v1alpha1: a stored object that breaks a root rule accepts no
 //! status, no annotation and no removal of its finalizer any more.
 
+mod cdn;
+mod function;
+mod rules;
 mod spec;
 mod status;
+mod tables;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use kube::core::{Message, Rule};
 use serde_json::{Value, json};
 
+pub use cdn::*;
+pub use function::*;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub use spec::*;
 pub use status::*;
+pub use tables::*;
 
 /// API group of the custom resource.
 pub const GROUP: &str = "multiregion.dev";
@@ -98,96 +104,6 @@ fn tidy(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
     }
-}
-
-/// The prefix of all AWS names, in CEL. `has()` and not `.?orValue()`: the cost of an optional cannot be bounded.
-macro_rules! prefix {
-    ($object:literal) => {
-        concat!(
-            "(has(",
-            $object,
-            ".spec.resourcePrefix) ? ",
-            $object,
-            ".spec.resourcePrefix : ",
-            $object,
-            ".metadata.name)"
-        )
-    };
-}
-
-/// The prefix is one that every AWS name built from it may start with.
-fn prefix_is_valid() -> Rule {
-    prefix_rule(
-        concat!(prefix!("self"), ".matches('^[a-z0-9]([a-z0-9-]{1,18}[a-z0-9])$')"),
-        Message::Expression(
-            concat!(
-                "'prefix \"' + ",
-                prefix!("self"),
-                " + '\" of all AWS names must be 3 to 20 lower case letters, digits and dashes, without a dash at either end: ",
-                "set spec.resourcePrefix'"
-            )
-            .into(),
-        ),
-    )
-}
-
-/// The prefix never changes: AWS names cannot.
-fn prefix_is_immutable() -> Rule {
-    prefix_rule(
-        concat!(prefix!("self"), " == ", prefix!("oldSelf")),
-        Message::Expression(
-            concat!(
-                "'the prefix of all AWS names cannot change: leave it at \"' + ",
-                prefix!("oldSelf"),
-                " + '\", or create another app'"
-            )
-            .into(),
-        ),
-    )
-}
-
-/// The longest name, `<prefix>-lambda-deployments-<account>-<region>`, fits a bucket's 63 characters in the primary region.
-fn prefix_fits_primary() -> Rule {
-    prefix_rule(
-        concat!(
-            "size(",
-            prefix!("self"),
-            ") + size(self.spec.regions.primary) <= 30"
-        ),
-        Message::Message(prefix_too_long("regions.primary")),
-    )
-}
-
-/// The same in the DR region.
-fn prefix_fits_dr() -> Rule {
-    prefix_rule(
-        concat!(
-            "!has(self.spec.regions.dr) || size(",
-            prefix!("self"),
-            ") + size(self.spec.regions.dr) <= 30"
-        ),
-        Message::Message(prefix_too_long("regions.dr")),
-    )
-}
-
-fn prefix_too_long(region: &str) -> String {
-    format!(
-        "the prefix of all AWS names and {region} have at most 30 characters together, as bucket names have 63: set a shorter spec.resourcePrefix"
-    )
-}
-
-fn prefix_rule(rule: &str, message: Message) -> Rule {
-    Rule::new(rule)
-        .message(message)
-        .field_path(".spec.resourcePrefix")
-}
-
-/// CEL rules with their messages, as an extension of a schema.
-fn rules<const N: usize>(rules: [(&str, &str); N]) -> Value {
-    rules
-        .map(|(rule, message)| json!({"rule": rule, "message": message}))
-        .to_vec()
-        .into()
 }
 
 #[cfg(test)]
