@@ -1,1 +1,15 @@
-//! MultiRegionApp operator.
+//! A Kubernetes controller for `MultiRegionApp`: a serverless web application in a primary and a DR region of AWS.
+//!
+//! The map, each line importing only from those below it (`tests/architecture.rs` holds it):
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`aws`] | clients per region, the error table, rate limits, ownership tags |
+//! | [`resources`] | the kinds of AWS resources, one file each |
+//! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
+//! | [`api`] | the custom resource: spec, status, admission rules |
+
+pub mod api;
+pub mod aws;
+pub mod model;
+pub mod resources;

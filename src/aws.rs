@@ -1,0 +1,305 @@
+//! AWS: clients per region, one door for every call, the error table, tags.
+//!
+//! Every call goes through [`Pass::call`], which keeps the account's rate limits, the region's breaker and the
+//! metrics, and turns the SDK's error into a [`Failure`]. No SDK type leaves this module and `resources`.
+
+pub mod error;
+pub mod limits;
+pub mod tags;
+
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sts::error::SdkError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::sync::OnceCell;
+use tracing::Instrument;
+
+use crate::model::{Failure, FailureKind, GLOBAL, Owner};
+use limits::Limits;
+use tags::OwnerKey;
+
+/// Where the control planes of IAM, CloudFront and Route 53 are, and where CloudFront reads certificates.
+pub const US_EAST_1: &str = "us-east-1";
+
+/// A call takes no longer than this, retries included.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A region that does not take a connection within this is out of reach.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// What became of one AWS call, for the metrics.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// Service as IAM spells it.
+    pub service: &'static str,
+    /// Operation as the API spells it.
+    pub operation: &'static str,
+    /// Region, or [`GLOBAL`].
+    pub region: String,
+    /// `None` where it succeeded.
+    pub failure: Option<FailureKind>,
+    /// Wall time, retries included.
+    pub elapsed: Duration,
+}
+
+type Recorder = Arc<dyn Fn(&CallRecord) + Send + Sync>;
+
+/// The clients of one region. Those of global services are used in us-east-1 only.
+#[expect(
+    missing_docs,
+    reason = "each field is the client of the service it is named after"
+)]
+pub struct Clients {
+    pub acm: aws_sdk_acm::Client,
+    pub cloudfront: aws_sdk_cloudfront::Client,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub lambda: aws_sdk_lambda::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub route53: aws_sdk_route53::Client,
+    pub s3: aws_sdk_s3::Client,
+    pub sts: aws_sdk_sts::Client,
+}
+
+impl Clients {
+    fn new(base: &SdkConfig, region: &str) -> Self {
+        let config = base
+            .to_builder()
+            .region(Region::new(region.to_owned()))
+            .build();
+        // An endpoint override (an emulator on an IP address) has no names for buckets to be subdomains of.
+        let s3 = aws_sdk_s3::config::Builder::from(&config)
+            .force_path_style(config.endpoint_url().is_some())
+            .build();
+        Self {
+            acm: aws_sdk_acm::Client::new(&config),
+            cloudfront: aws_sdk_cloudfront::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            route53: aws_sdk_route53::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sts: aws_sdk_sts::Client::new(&config),
+        }
+    }
+}
+
+/// One AWS account as the process's credentials see it; shared by all apps.
+pub struct Aws {
+    base: SdkConfig,
+    clients: Mutex<HashMap<String, Arc<Clients>>>,
+    limits: Limits,
+    recorder: Recorder,
+    account: OnceCell<String>,
+}
+
+impl Aws {
+    /// Reads credentials, endpoint and so on from the environment's usual chain (`AWS_*`, profiles, IRSA …).
+    pub async fn from_environment(recorder: Recorder) -> Self {
+        let base = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(3)
+                    .with_initial_backoff(Duration::from_millis(200)),
+            )
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .operation_timeout(CALL_TIMEOUT)
+                    .build(),
+            )
+            .load()
+            .await;
+        Self::new(base, recorder)
+    }
+
+    /// With a configuration made elsewhere; tests give canned answers this way.
+    pub fn new(base: SdkConfig, recorder: Recorder) -> Self {
+        Self {
+            base,
+            clients: Mutex::default(),
+            limits: Limits::default(),
+            recorder,
+            account: OnceCell::new(),
+        }
+    }
+
+    /// The clients of `region`; [`GLOBAL`] means us-east-1. They share one connection pool and one credentials cache.
+    pub fn clients(&self, region: &str) -> Arc<Clients> {
+        let region = if region == GLOBAL { US_EAST_1 } else { region };
+        let mut clients = self
+            .clients
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        clients
+            .entry(region.to_owned())
+            .or_insert_with(|| Arc::new(Clients::new(&self.base, region)))
+            .clone()
+    }
+
+    /// The account id, asked once a process from the regional STS of `region` (the global one is us-east-1's).
+    pub async fn account(&self, pass: &Pass, region: &str) -> Result<String, Failure> {
+        let ask = || async {
+            let clients = self.clients(region);
+            let identity = pass
+                .call(
+                    "sts",
+                    "GetCallerIdentity",
+                    region,
+                    clients.sts.get_caller_identity().send(),
+                )
+                .await?;
+            identity
+                .account()
+                .map(str::to_owned)
+                .ok_or_else(|| Failure {
+                    kind: FailureKind::Invalid,
+                    operation: "sts:GetCallerIdentity".into(),
+                    code: "NoAccount".into(),
+                    message: "the answer names no account".into(),
+                })
+        };
+        self.account.get_or_try_init(ask).await.cloned()
+    }
+}
+
+/// What one pass over one app shares: the breaker, the lists already fetched, who the owner is.
+pub struct Pass {
+    aws: Arc<Aws>,
+    owner: OwnerKey,
+    /// Whether facets that nothing serving depends on are read too.
+    every_facet: bool,
+    open_breakers: Mutex<HashSet<(String, &'static str)>>,
+    shared: tokio::sync::Mutex<HashMap<String, Arc<OnceCell<Result<Shared, Failure>>>>>,
+}
+
+type Shared = Arc<dyn Any + Send + Sync>;
+
+impl Pass {
+    /// A pass for the app of `owner`. Without `every_facet` the reads that nothing serving depends on are left out.
+    pub fn new(aws: Arc<Aws>, owner: OwnerKey, every_facet: bool) -> Self {
+        Self {
+            aws,
+            owner,
+            every_facet,
+            open_breakers: Mutex::default(),
+            shared: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The account of this pass.
+    pub fn aws(&self) -> &Arc<Aws> {
+        &self.aws
+    }
+
+    /// The clients of `region`.
+    pub fn clients(&self, region: &str) -> Arc<Clients> {
+        self.aws.clients(region)
+    }
+
+    /// The owner on whose behalf this pass acts.
+    pub fn owner(&self) -> &OwnerKey {
+        &self.owner
+    }
+
+    /// Whose a resource with these tags is.
+    pub fn owner_by_tags<'a>(&self, tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Owner {
+        self.owner.of_tags(tags)
+    }
+
+    /// Whether to read lifecycle, encryption, ownership controls, tags and the like this time.
+    pub fn every_facet(&self) -> bool {
+        self.every_facet
+    }
+
+    /// Makes one call: waits for the account's rate limit, refuses at once where the breaker of `region` × `service`
+    /// is open, records the outcome, classifies the error.
+    pub async fn call<T, E>(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        region: &str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Failure>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let breaker = (region.to_owned(), service);
+        if self.breakers().contains(&breaker) {
+            return Err(Failure {
+                kind: FailureKind::Unreachable,
+                operation: format!("{service}:{operation}"),
+                code: "Unreachable".into(),
+                message: format!(
+                    "{service} in {region} did not take a connection earlier in this pass"
+                ),
+            });
+        }
+        self.aws.limits.wait(service, operation, region).await;
+        let started = Instant::now();
+        let span = tracing::debug_span!("aws", service, operation, region);
+        let answer = call
+            .instrument(span)
+            .await
+            .map_err(|error| error::classify(service, operation, &error));
+        let failure = answer.as_ref().err().map(|failure| failure.kind);
+        (self.aws.recorder)(&CallRecord {
+            service,
+            operation,
+            region: region.to_owned(),
+            failure,
+            elapsed: started.elapsed(),
+        });
+        match failure {
+            Some(FailureKind::Unreachable) => {
+                self.breakers().insert(breaker);
+            }
+            Some(FailureKind::Throttled) => self.aws.limits.throttled(service, region),
+            _ => {}
+        }
+        answer
+    }
+
+    /// What `fetch` yields, fetched once a pass however many resources ask; `key` is the operation and its arguments.
+    ///
+    /// Only for lists and documents that several resources read. A write that changes one calls [`Pass::forget`].
+    pub async fn once<T, F>(&self, key: &str, fetch: F) -> Result<Arc<T>, Failure>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let cell = self
+            .shared
+            .lock()
+            .await
+            .entry(key.to_owned())
+            .or_default()
+            .clone();
+        let shared = cell
+            .get_or_init(|| async { fetch.await.map(|value| Arc::new(value) as Shared) })
+            .await
+            .clone()?;
+        Ok(shared
+            .downcast::<T>()
+            .expect("a key is always used with one type"))
+    }
+
+    /// Drops what [`Pass::once`] holds for `key`, after a write that changes it.
+    pub async fn forget(&self, key: &str) {
+        self.shared.lock().await.remove(key);
+    }
+
+    fn breakers(&self) -> std::sync::MutexGuard<'_, HashSet<(String, &'static str)>> {
+        self.open_breakers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

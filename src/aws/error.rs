@@ -1,0 +1,289 @@
+//! The one place that knows AWS's error codes.
+
+use aws_sdk_sts::error::SdkError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::model::{Failure, FailureKind};
+
+/// Turns the SDK's error into what the engine decides by.
+pub fn classify<E>(service: &str, operation: &str, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let operation = format!("{service}:{operation}");
+    let failure = |kind, code: &str, message: String| Failure {
+        kind,
+        operation,
+        code: code.into(),
+        message,
+    };
+    match error {
+        SdkError::TimeoutError(_) => failure(
+            FailureKind::Unreachable,
+            "Timeout",
+            "no answer within the call's time limit".into(),
+        ),
+        SdkError::DispatchFailure(dispatch) => {
+            let text = DisplayErrorContext(error).to_string();
+            if is_credentials_error(&text) {
+                let advice = "no usable credentials in the environment's chain (AWS_*, profile, web identity)";
+                return failure(FailureKind::NoCredentials, "NoCredentials", advice.into());
+            }
+            // A connection that was taken and then dropped is a lost reply, not a region out of reach.
+            let lost =
+                dispatch.is_io() && !text.contains("connect") || text.contains("IncompleteMessage");
+            let kind = if lost {
+                FailureKind::Transient
+            } else {
+                FailureKind::Unreachable
+            };
+            failure(
+                kind,
+                if lost { "ReplyLost" } else { "Unreachable" },
+                innermost(error),
+            )
+        }
+        SdkError::ConstructionFailure(_) => {
+            let text = DisplayErrorContext(error).to_string();
+            let kind = if is_credentials_error(&text) {
+                FailureKind::NoCredentials
+            } else {
+                FailureKind::Invalid
+            };
+            failure(kind, "RequestNotBuilt", innermost(error))
+        }
+        SdkError::ResponseError(_) => failure(
+            FailureKind::Transient,
+            "ResponseNotUnderstood",
+            innermost(error),
+        ),
+        SdkError::ServiceError(service_error) => {
+            let status = service_error.raw().status().as_u16();
+            let code = service_error.err().code().unwrap_or_default();
+            let message = service_error.err().message().unwrap_or_default();
+            let message = if message.is_empty() {
+                format!("HTTP status {status}")
+            } else {
+                message.to_owned()
+            };
+            let kind = kind_of(code, &message, status);
+            failure(
+                kind,
+                if code.is_empty() { "Unknown" } else { code },
+                message,
+            )
+        }
+        _ => failure(FailureKind::Transient, "Unknown", innermost(error)),
+    }
+}
+
+fn is_credentials_error(text: &str) -> bool {
+    [
+        "no providers in chain",
+        "CredentialsNotLoaded",
+        "credentials provider",
+        "NoCredentials",
+        "the credential",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// The table. What it does not list is sorted by HTTP status.
+fn kind_of(code: &str, message: &str, status: u16) -> FailureKind {
+    use FailureKind as K;
+    match code {
+        // Lambda says this, as InvalidParameterValueException, of a role that IAM has not spread yet (about a minute).
+        "InvalidParameterValueException" if message.contains("cannot be assumed by Lambda") => {
+            K::Denied
+        }
+        // DynamoDB says protection, and the 24 hours after seeding a replica, in words only.
+        "ValidationException" if message.to_lowercase().contains("deletion protection") => {
+            K::DeletionProtected
+        }
+        "ValidationException" if message.contains("24 hours") => K::NotYet,
+        // IAM takes a principal for unknown until it has spread; S3 does so with a new access identity.
+        "MalformedPolicy" | "MalformedPolicyDocument" if message.contains("rincipal") => {
+            K::Conflict
+        }
+
+        "NoSuchEntity"
+        | "NoSuchBucket"
+        | "NoSuchBucketPolicy"
+        | "NoSuchTagSet"
+        | "NoSuchKey"
+        | "NoSuchVersion"
+        | "NotFound"
+        | "NoSuchLifecycleConfiguration"
+        | "NoSuchPublicAccessBlockConfiguration"
+        | "ReplicationConfigurationNotFoundError"
+        | "ServerSideEncryptionConfigurationNotFoundError"
+        | "OwnershipControlsNotFoundError"
+        | "ResourceNotFoundException"
+        | "NoSuchDistribution"
+        | "NoSuchCachePolicy"
+        | "NoSuchOriginRequestPolicy"
+        | "NoSuchOriginAccessControl"
+        | "NoSuchCloudFrontOriginAccessIdentity"
+        | "NoSuchOriginAccessIdentity"
+        | "NoSuchResource"
+        | "NoSuchHostedZone"
+        | "ReplicaNotFoundException"
+        | "TableNotFoundException" => K::NotFound,
+
+        "EntityAlreadyExists"
+        | "ResourceConflictException"
+        | "ResourceInUseException"
+        | "ResourceAlreadyExistsException"
+        | "PreconditionFailed"
+        | "ConditionalRequestConflict"
+        | "OperationAborted"
+        | "ConcurrentModification"
+        | "ConcurrentModificationException"
+        | "OperationAbortedException"
+        | "BucketAlreadyOwnedByYou"
+        | "DistributionAlreadyExists"
+        | "CachePolicyAlreadyExists"
+        | "OriginRequestPolicyAlreadyExists"
+        | "OriginAccessControlAlreadyExists"
+        | "CloudFrontOriginAccessIdentityAlreadyExists"
+        | "InvalidIfMatchVersion"
+        | "PriorRequestNotComplete"
+        | "ReplicaAlreadyExistsException"
+        | "DeleteConflict"
+        | "DistributionNotDisabled"
+        | "BucketNotEmpty"
+        | "CodeStorageExceededConflict"
+        | "ContinuousBackupsUnavailableException" => K::Conflict,
+
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "TooManyRequests"
+        | "RequestLimitExceeded"
+        | "SlowDown"
+        | "ProvisionedThroughputExceededException"
+        | "RequestThrottled"
+        | "PriorityThrottled" => K::Throttled,
+
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "UnauthorizedOperation"
+        | "AllAccessDisabled" => K::Denied,
+
+        "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "SignatureDoesNotMatch"
+        | "InvalidAccessKeyId"
+        | "InvalidSignatureException"
+        | "MissingAuthenticationToken"
+        | "IncompleteSignature" => K::NoCredentials,
+
+        "BucketAlreadyExists" | "CNAMEAlreadyExists" => K::Foreign,
+
+        "LimitExceeded"
+        | "LimitExceededException"
+        | "TooManyBuckets"
+        | "CodeStorageExceededException"
+        | "ServiceQuotaExceededException"
+        | "QuotaExceeded" => K::Quota,
+        code if code.starts_with("TooMany") => K::Quota,
+
+        _ => match status {
+            404 => K::NotFound,
+            409 | 412 => K::Conflict,
+            403 => K::Denied,
+            401 => K::NoCredentials,
+            408 | 429 => K::Throttled,
+            500.. => K::Transient,
+            _ => K::Invalid,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (code, message, status) → kind; a row an AWS answer that decides differently from its neighbours.
+    const TABLE: &[(&str, &str, u16, FailureKind)] = &[
+        ("NoSuchEntity", "", 404, FailureKind::NotFound),
+        ("NoSuchTagSet", "", 404, FailureKind::NotFound),
+        ("", "", 404, FailureKind::NotFound),
+        (
+            "ResourceConflictException",
+            "an update is in progress",
+            409,
+            FailureKind::Conflict,
+        ),
+        ("PreconditionFailed", "", 412, FailureKind::Conflict),
+        ("InvalidIfMatchVersion", "", 400, FailureKind::Conflict),
+        ("Throttling", "Rate exceeded", 400, FailureKind::Throttled),
+        ("SlowDown", "", 503, FailureKind::Throttled),
+        ("ServiceUnavailable", "", 503, FailureKind::Transient),
+        ("InternalError", "", 500, FailureKind::Transient),
+        ("AccessDenied", "", 403, FailureKind::Denied),
+        ("", "", 403, FailureKind::Denied),
+        (
+            "InvalidParameterValueException",
+            "The role defined for the function cannot be assumed by Lambda.",
+            400,
+            FailureKind::Denied,
+        ),
+        (
+            "InvalidParameterValueException",
+            "MemorySize",
+            400,
+            FailureKind::Invalid,
+        ),
+        ("InvalidClientTokenId", "", 403, FailureKind::NoCredentials),
+        ("BucketAlreadyExists", "", 409, FailureKind::Foreign),
+        ("CNAMEAlreadyExists", "", 409, FailureKind::Foreign),
+        ("BucketAlreadyOwnedByYou", "", 409, FailureKind::Conflict),
+        ("TooManyDistributions", "", 400, FailureKind::Quota),
+        ("LimitExceededException", "", 400, FailureKind::Quota),
+        (
+            "ValidationException",
+            "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
+            400,
+            FailureKind::DeletionProtected,
+        ),
+        (
+            "ValidationException",
+            "Replica cannot be deleted because it has acted as a source region for new replica(s) being added to the table in the last 24 hours.",
+            400,
+            FailureKind::NotYet,
+        ),
+        (
+            "ValidationException",
+            "One or more parameter values were invalid",
+            400,
+            FailureKind::Invalid,
+        ),
+        ("InvalidArgument", "", 400, FailureKind::Invalid),
+    ];
+
+    #[test]
+    fn every_row_of_the_table_is_sorted_as_it_says() {
+        for (code, message, status, expected) in TABLE {
+            assert_eq!(
+                kind_of(code, message, *status),
+                *expected,
+                "{code} {message} {status}"
+            );
+        }
+    }
+}
