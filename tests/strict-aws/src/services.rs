@@ -1,0 +1,35 @@
+//! The registry: which file holds the rules of which service.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::call::Service;
+use crate::exchange::{Exchange, Outcome};
+use crate::{cloudfront, sts};
+
+/// What the proxy remembers, since the emulator does not: each service keeps its own.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The accounts of session keys.
+    pub(crate) sessions: Memory<HashMap<String, String>>,
+    pub(crate) cloudfront: cloudfront::State,
+}
+
+/// Shared memory. A panic elsewhere does not poison it: the rules leave it whole at every step.
+#[derive(Default)]
+pub(crate) struct Memory<T>(Mutex<T>);
+
+impl<T> Memory<T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers a call by the rules of its service. Each service's function decides whether and how the emulator is asked.
+pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
+    match exchange.service {
+        Service::CloudFront => cloudfront::handle(exchange).await,
+        Service::Sts => sts::handle(exchange).await,
+        _ => exchange.forward().await,
+    }
+}

@@ -1,0 +1,12 @@
+//! Each rule of the proxy, on the real emulator.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod faults;
+mod framework;
+mod identities;
+mod support;
