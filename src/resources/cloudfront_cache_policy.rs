@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// Managed fields of a cache policy. All query strings are in the key.
+/// Managed fields of a cache policy.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Config {
     /// Seconds.
@@ -17,4 +17,8 @@ pub struct Config {
     pub cookies: BTreeSet<String>,
     /// Names in the key; empty is none.
     pub headers: BTreeSet<String>,
+    /// Which query strings are in the key, as CloudFront spells it: `all`.
+    pub query_strings: String,
+    /// Compressions offered to viewers and kept apart in the key: `br`, `gzip`.
+    pub encodings: BTreeSet<String>,
 }

@@ -35,8 +35,10 @@ pub struct Config {
 pub struct Viewer {
     /// Host names.
     pub aliases: BTreeSet<String>,
-    /// ARN of the certificate; none for CloudFront's own. `sni-only`, `TLSv1.2_2021`.
+    /// ARN of the certificate, served by SNI; none for CloudFront's own.
     pub certificate_arn: Option<Input>,
+    /// As in `TLSv1.2_2021`; none with CloudFront's own certificate, where it cannot be chosen.
+    pub minimum_tls: Option<String>,
 }
 
 /// Where requests go. One field, since its parts refer to each other by origin id.
@@ -77,6 +79,8 @@ pub enum Access {
     BucketByControl(Input),
     /// A bucket, by the id of an origin access identity.
     BucketByIdentity(Input),
+    /// Something that is never wanted, in words; only seen, where somebody else changed the origin.
+    Other(String),
 }
 
 /// Two origins, the second tried when the first answers one of the codes.
@@ -97,7 +101,7 @@ pub struct PathBehavior {
     pub behavior: Behavior,
 }
 
-/// What happens to a request. Viewers are redirected to HTTPS, answers compressed.
+/// What happens to a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Behavior {
     /// Id of an origin or a group.
@@ -109,4 +113,8 @@ pub struct Behavior {
     /// Id of the origin request policy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin_request_policy: Option<Input>,
+    /// What viewers may speak, as CloudFront spells it: `redirect-to-https`.
+    pub viewer_protocol: String,
+    /// Whether answers are compressed for viewers that accept it.
+    pub compress: bool,
 }

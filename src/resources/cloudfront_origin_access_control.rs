@@ -7,4 +7,6 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// `lambda` or `s3`.
     pub origin_type: String,
+    /// When requests are signed, as CloudFront spells it: `always`.
+    pub signing: String,
 }
