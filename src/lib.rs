@@ -7,9 +7,11 @@
 //! | [`aws`] | clients per region, the error table, rate limits, ownership tags |
 //! | [`resources`] | the kinds of AWS resources, one file each |
 //! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
+//! | [`validate`] | the same admission rules offline, for `plan -f` |
 //! | [`api`] | the custom resource: spec, status, admission rules |
 
 pub mod api;
 pub mod aws;
 pub mod model;
 pub mod resources;
+pub mod validate;

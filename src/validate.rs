@@ -68,8 +68,12 @@ pub fn manifest(text: &str) -> Result<MultiRegionApp, Vec<Problem>> {
 
 /// The one document of the text, as an object. A status is dropped, as the server does with what others than the controller say.
 fn parse(text: &str) -> Result<Value, Problem> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| Problem::new("", format!("not YAML: {}", in_users_words(error.without_snippet()))))?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+        Problem::new(
+            "",
+            format!("not YAML: {}", in_users_words(error.without_snippet())),
+        )
+    })?;
     let mut documents = documents.into_iter().filter(|document| !document.is_null());
     let mut object = documents
         .next()
@@ -378,6 +382,14 @@ mod tests {
             ["there are 2 manifests in it: give one at a time"]
         );
         assert!(manifest(&format!("---\n{MINIMAL}---\n")).is_ok());
+        assert_eq!(
+            problems("a: 1\na: 2"),
+            ["not YAML: duplicate mapping key `a` is not allowed here at line 2, column 1"]
+        );
+        assert_eq!(
+            problems("a: [1\nb: 2"),
+            ["not YAML: illegal placement of ':' indicator at line 2, column 2"]
+        );
         assert_eq!(
             problems("kind: Deployment"),
             ["kind: is Deployment: only MultiRegionApp can be checked"]
