@@ -13,5 +13,7 @@
 pub mod api;
 pub mod aws;
 pub mod model;
+pub mod plan;
+pub mod reconcile;
 pub mod resources;
 pub mod validate;

@@ -158,6 +158,8 @@ pub struct Desired {
     pub overlap: Option<Overlap>,
     /// Only read: neither created, changed nor deleted (a hosted zone, a certificate of the user's).
     pub data: bool,
+    /// Whether it holds data, and so is never made again in place of a failed one.
+    pub holds_data: bool,
 }
 
 impl Desired {
@@ -176,6 +178,7 @@ impl Desired {
             guard: None,
             overlap: None,
             data: false,
+            holds_data: false,
         }
     }
 
@@ -198,15 +201,25 @@ impl Desired {
 /// Fields of a live resource that keep their present value until others are in place.
 ///
 /// A distribution is never pointed at an origin that does not admit it yet: `routing` is held until the permissions
-/// are there, and a new distribution is created disabled (`initial`) for as long.
+/// are there, and a new distribution is made disabled (`initial`) for as long.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Guard {
-    /// Names of top-level fields.
+    /// Names of top-level fields that stay as they are while what the *wanted* configuration needs is not in place.
     pub fields: BTreeSet<String>,
-    /// What has to be in place.
-    pub until: Vec<ResourceId>,
-    /// Values to create with meanwhile.
+    /// Fields with the value to create with, that change to the wanted one when what the *present* configuration needs
+    /// is in place.
     pub initial: Map<String, Value>,
+    /// What has to be in place.
+    pub until: Vec<Needed>,
+}
+
+/// A resource that a configuration needs in place.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Needed {
+    /// The resource.
+    pub id: ResourceId,
+    /// JSON pointer into the configuration: needed only where that is there, as in `/routing/origins/lambda-dr`.
+    pub only_with: String,
 }
 
 /// A map field whose surplus entries stay until others have settled without them.
@@ -236,11 +249,13 @@ pub enum Owner {
 pub enum Phase {
     /// At rest.
     Ready,
-    /// AWS is busy with it; the text says with what, as in `Deployed (InProgress)`.
+    /// AWS is busy with it and takes no change meanwhile; the text says what it will become, as in `Active (Creating)`.
     Pending(String),
+    /// AWS is spreading it and takes further changes meanwhile, as in `Deployed (InProgress)`.
+    Deploying(String),
     /// A person has to do something first, as a DNS record at another provider; the text says what.
     WaitingForPerson(String),
-    /// It ended in an error of its own and must be made again.
+    /// It ended in an error of its own and must be made again. Never said of what holds data.
     Failed(String),
     /// On its way out.
     Deleting,
@@ -286,6 +301,15 @@ impl Observed {
 
 /// Everything seen in a pass.
 pub type Snapshot = BTreeMap<ResourceId, Observed>;
+
+/// All that an app should have, and all that it should no longer have.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Wanted {
+    /// What should be there.
+    pub desired: Vec<Desired>,
+    /// What should not, as far as it is known.
+    pub removals: Vec<Removal>,
+}
 
 /// Why a call to AWS did not do what it was for, sorted by what to do about it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
