@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`aws`] | clients per region, the error table, rate limits, ownership tags |
 //! | [`resources`] | the kinds of AWS resources, one file each |
+//! | [`placeholder`] | the function's code until the user's own is there |
 //! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
 //! | [`validate`] | the same admission rules offline, for `plan -f` |
 //! | [`api`] | the custom resource: spec, status, admission rules |
@@ -13,6 +14,7 @@
 pub mod api;
 pub mod aws;
 pub mod model;
+pub mod placeholder;
 pub mod plan;
 pub mod reconcile;
 pub mod resources;
