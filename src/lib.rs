@@ -12,10 +12,12 @@
 //! | [`api`] | the custom resource: spec, status, admission rules |
 
 pub mod api;
+pub mod app;
 pub mod aws;
 pub mod model;
 pub mod placeholder;
 pub mod plan;
 pub mod reconcile;
 pub mod resources;
+pub mod topology;
 pub mod validate;

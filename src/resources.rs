@@ -382,3 +382,8 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
 fn kind<K: Kind>() -> Box<dyn AnyKind> {
     Box::new(Erased::<K>(PhantomData))
 }
+
+/// What is known of the kind called `name`.
+pub fn facts(name: &str) -> Option<Facts> {
+    REGISTRY.get(name).map(|kind| kind.facts())
+}

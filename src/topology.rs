@@ -1,0 +1,58 @@
+//! The picture: Route 53 → CloudFront → two origin groups → in each region function, buckets, table.
+//!
+//! [`topology`] lists every resource an app should have, [`removals`] what it should have no longer. Both are pure; who
+//! waits for whom is found in the configurations, `after` only says what no output does.
+
+mod data;
+mod edge;
+mod identity;
+pub mod ids;
+mod removals;
+mod site;
+
+pub use removals::removals;
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::model::{Desired, ResourceId, Wanted};
+use crate::resources;
+
+/// Every resource that `app` should have.
+pub fn topology(app: &App) -> Vec<Desired> {
+    let mut all = identity::roles(app);
+    for site in app.sites() {
+        all.extend(site::buckets(app, site));
+        all.extend(site::function(app, site));
+    }
+    all.extend(data::tables(app));
+    all.extend(data::static_replication(app));
+    all.extend(edge::certificate(app));
+    all.extend(edge::shared(app));
+    all.push(edge::distribution(app));
+    all.extend(edge::records(app));
+    all
+}
+
+/// What `app` should have and what, of `known` (the inventory), it should not; nothing at all if it is `deleting`.
+pub fn wanted(app: &App, known: &[ResourceId], deleting: bool) -> Wanted {
+    let desired = topology(app);
+    let removals = removals(app, &desired, known, deleting);
+    Wanted {
+        desired: if deleting { Vec::new() } else { desired },
+        removals,
+    }
+}
+
+/// A resource of `kind`, which comes after its parent.
+fn want(id: ResourceId, config: &impl Serialize) -> Desired {
+    let mut desired = Desired::new(id, config);
+    if let Some(facts) = resources::facts(&desired.id.kind) {
+        desired.holds_data = facts.holds_data;
+        desired.after.extend((facts.parent)(&desired.id));
+    }
+    desired
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The picture, checked: every reference names an output, every example plans.
