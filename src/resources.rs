@@ -37,6 +37,8 @@ pub mod s3_bucket;
 pub mod s3_bucket_policy;
 pub mod s3_bucket_replication;
 pub mod s3_object;
+#[cfg(test)]
+pub(crate) mod testing;
 
 /// Tags as every kind keeps them. Only the keys that are wanted are compared: others' tags stay.
 pub type Tags = BTreeMap<String, String>;
