@@ -18,6 +18,7 @@ use crate::model::{
 };
 
 pub mod acm_certificate;
+pub mod cloudfront;
 pub mod cloudfront_cache_policy;
 pub mod cloudfront_distribution;
 pub mod cloudfront_origin_access_control;
@@ -374,7 +375,12 @@ pub fn incomplete(operation: &str, missing: &str) -> Failure {
 
 /// All kinds, by name.
 pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLock::new(|| {
-    let kinds: Vec<Box<dyn AnyKind>> = vec![kind::<cloudwatch_log_group::LogGroup>()];
+    let kinds: Vec<Box<dyn AnyKind>> = vec![
+        kind::<cloudfront_cache_policy::CachePolicy>(),
+        kind::<cloudfront_origin_access_control::OriginAccessControl>(),
+        kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),
+        kind::<cloudwatch_log_group::LogGroup>(),
+    ];
     kinds
         .into_iter()
         .map(|kind| (kind.facts().name, kind))

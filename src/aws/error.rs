@@ -79,6 +79,13 @@ where
     }
 }
 
+/// Whether it is a deletion that AWS refuses because something else uses the thing (`CachePolicyInUse` and its like,
+/// ACM's `ResourceInUseException`), not because of another writer.
+pub fn is_in_use(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Conflict
+        && (failure.code.ends_with("InUse") || failure.code == "ResourceInUseException")
+}
+
 fn is_credentials_error(text: &str) -> bool {
     [
         "no providers in chain",
@@ -254,6 +261,7 @@ mod tests {
         ("CNAMEAlreadyExists", "", 409, FailureKind::Foreign),
         ("BucketAlreadyOwnedByYou", "", 409, FailureKind::Conflict),
         ("TooManyDistributions", "", 400, FailureKind::Quota),
+        ("CachePolicyInUse", "", 409, FailureKind::Conflict),
         ("LimitExceededException", "", 400, FailureKind::Quota),
         (
             "ValidationException",

@@ -1,8 +1,24 @@
-//! A cache policy, shared by content over the account.
+//! A cache policy, shared by content over the account: an account has only 20.
+//!
+//! Its name, `multiregion-…-<hash>`, is a hash of its content, so that apps that want the same find the same one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use aws_sdk_cloudfront::types;
 use serde::{Deserialize, Serialize};
+
+use super::cloudfront::{
+    COMPLETE, SHARED, cookie_names, deleted_unless_in_use, header_names, in_words, owner_of_shared,
+    selection, spelled_as, whitelist,
+};
+use super::{Action, Hint, Kind, Seen, incomplete};
+use crate::aws::Pass;
+use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, ResourceId};
+
+/// `cloudfront_cache_policy`; its name is the policy's.
+pub struct CachePolicy;
 
 /// Managed fields of a cache policy.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -21,4 +37,231 @@ pub struct Config {
     pub query_strings: String,
     /// Compressions offered to viewers and kept apart in the key: `br`, `gzip`.
     pub encodings: BTreeSet<String>,
+}
+
+/// Key of the account's own policies in [`Pass::once`].
+const LIST: &str = "cloudfront:ListCachePolicies";
+
+#[async_trait]
+impl Kind for CachePolicy {
+    type Config = Config;
+
+    const NAME: &'static str = "cloudfront_cache_policy";
+    const OUTPUTS: &'static [&'static str] = &["id"];
+    const DELETED_AFTER: &'static [&'static str] = &["cloudfront_distribution"];
+    const ACTIONS: &'static [Action] = &[
+        Action::on(
+            "*",
+            &[
+                "cloudfront:ListCachePolicies",
+                "cloudfront:CreateCachePolicy",
+            ],
+        ),
+        Action::on(
+            "arn:aws:cloudfront::{account}:cache-policy/*",
+            &[
+                "cloudfront:GetCachePolicy",
+                "cloudfront:UpdateCachePolicy",
+                "cloudfront:DeleteCachePolicy",
+            ],
+        ),
+    ];
+
+    /// By the list, which has every policy whole: as cheap as a read by id, and never stale.
+    async fn observe(
+        pass: &Pass,
+        id: &ResourceId,
+        hint: Hint<Config>,
+    ) -> Result<Option<Seen<Config>>, Failure> {
+        let policies = list(pass).await?;
+        let found = policies.iter().find_map(|policy| {
+            let config = policy.cache_policy_config()?;
+            (config.name() == id.name).then_some((policy, config))
+        });
+        let Some((policy, config)) = found else {
+            return Ok(None);
+        };
+        let mut seen = seen(read(config, hint.wanted.as_ref()), policy.id());
+        seen.owner = owner_of_shared(config.comment().unwrap_or_default());
+        Ok(Some(seen))
+    }
+
+    async fn create(
+        pass: &Pass,
+        id: &ResourceId,
+        desired: &Config,
+    ) -> Result<Seen<Config>, Failure> {
+        let create = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .create_cache_policy()
+            .cache_policy_config(write(&id.name, desired))
+            .send();
+        let answer = pass
+            .call("cloudfront", "CreateCachePolicy", GLOBAL, create)
+            .await?;
+        pass.forget(LIST).await;
+        let policy = answer
+            .cache_policy()
+            .ok_or_else(|| incomplete("cloudfront:CreateCachePolicy", "CachePolicy"))?;
+        Ok(seen(desired.clone(), policy.id()))
+    }
+
+    async fn update(
+        pass: &Pass,
+        id: &ResourceId,
+        live: Seen<Config>,
+        desired: &Config,
+        _changed: &BTreeSet<String>,
+    ) -> Result<Seen<Config>, Failure> {
+        let etag = etag(pass, &live.physical_id).await?;
+        let update = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .update_cache_policy()
+            .id(&live.physical_id)
+            .if_match(etag)
+            .cache_policy_config(write(&id.name, desired))
+            .send();
+        pass.call("cloudfront", "UpdateCachePolicy", GLOBAL, update)
+            .await?;
+        pass.forget(LIST).await;
+        Ok(seen(desired.clone(), &live.physical_id))
+    }
+
+    async fn delete(
+        pass: &Pass,
+        _id: &ResourceId,
+        live: Seen<Config>,
+        _data: DataPolicy,
+    ) -> Result<Deleted, Failure> {
+        let etag = etag(pass, &live.physical_id).await?;
+        let delete = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .delete_cache_policy()
+            .id(&live.physical_id)
+            .if_match(etag)
+            .send();
+        let answer = pass
+            .call("cloudfront", "DeleteCachePolicy", GLOBAL, delete)
+            .await;
+        pass.forget(LIST).await;
+        deleted_unless_in_use(answer)
+    }
+}
+
+fn seen(config: Config, policy_id: &str) -> Seen<Config> {
+    Seen::ours(config, policy_id).output("id", policy_id)
+}
+
+/// The account's own policies; AWS's managed ones have names of their own.
+async fn list(pass: &Pass) -> Result<Arc<Vec<types::CachePolicy>>, Failure> {
+    let fetch = async {
+        let clients = pass.clients(GLOBAL);
+        let (mut policies, mut marker) = (Vec::new(), None);
+        loop {
+            let page = clients
+                .cloudfront
+                .list_cache_policies()
+                .r#type(types::CachePolicyType::Custom)
+                .set_marker(marker)
+                .send();
+            let page = pass
+                .call("cloudfront", "ListCachePolicies", GLOBAL, page)
+                .await?;
+            let Some(page) = page.cache_policy_list else {
+                return Ok(policies);
+            };
+            let items = page.items.unwrap_or_default();
+            policies.extend(items.into_iter().filter_map(|item| item.cache_policy));
+            marker = page.next_marker.filter(|marker| !marker.is_empty());
+            if marker.is_none() {
+                return Ok(policies);
+            }
+        }
+    };
+    pass.once(LIST, fetch).await
+}
+
+async fn etag(pass: &Pass, policy_id: &str) -> Result<String, Failure> {
+    let clients = pass.clients(GLOBAL);
+    let get = clients.cloudfront.get_cache_policy().id(policy_id).send();
+    let answer = pass
+        .call("cloudfront", "GetCachePolicy", GLOBAL, get)
+        .await?;
+    answer
+        .e_tag
+        .ok_or_else(|| incomplete("cloudfront:GetCachePolicy", "ETag"))
+}
+
+fn read(config: &types::CachePolicyConfig, wanted: Option<&Config>) -> Config {
+    let mut seen = Config {
+        default_ttl: config.default_ttl().unwrap_or_default(),
+        max_ttl: config.max_ttl().unwrap_or_default(),
+        min_ttl: config.min_ttl(),
+        cookies: BTreeSet::new(),
+        headers: BTreeSet::new(),
+        query_strings: "none".into(),
+        encodings: BTreeSet::new(),
+    };
+    let Some(parameters) = config.parameters_in_cache_key_and_forwarded_to_origin() else {
+        return seen;
+    };
+    if parameters.enable_accept_encoding_brotli() == Some(true) {
+        seen.encodings.insert("br".into());
+    }
+    if parameters.enable_accept_encoding_gzip() {
+        seen.encodings.insert("gzip".into());
+    }
+    if let Some(cookies) = parameters.cookies_config() {
+        let names = cookies.cookies().map_or(&[][..], |names| names.items());
+        seen.cookies = whitelist(cookies.cookie_behavior().as_str(), names);
+    }
+    if let Some(headers) = parameters.headers_config() {
+        let names = headers.headers().map_or(&[][..], |names| names.items());
+        let names = whitelist(headers.header_behavior().as_str(), names);
+        seen.headers = spelled_as(wanted.map(|wanted| &wanted.headers), names);
+    }
+    if let Some(queries) = parameters.query_strings_config() {
+        let names = queries
+            .query_strings()
+            .map_or(&[][..], |names| names.items());
+        seen.query_strings = in_words(queries.query_string_behavior().as_str(), names);
+    }
+    seen
+}
+
+fn write(name: &str, desired: &Config) -> types::CachePolicyConfig {
+    let cookies = types::CachePolicyCookiesConfig::builder()
+        .cookie_behavior(selection(&desired.cookies).into())
+        .set_cookies(cookie_names(&desired.cookies))
+        .build()
+        .expect(COMPLETE);
+    let headers = types::CachePolicyHeadersConfig::builder()
+        .header_behavior(selection(&desired.headers).into())
+        .set_headers(header_names(&desired.headers))
+        .build()
+        .expect(COMPLETE);
+    let queries = types::CachePolicyQueryStringsConfig::builder()
+        .query_string_behavior(desired.query_strings.as_str().into())
+        .build()
+        .expect(COMPLETE);
+    let parameters = types::ParametersInCacheKeyAndForwardedToOrigin::builder()
+        .enable_accept_encoding_brotli(desired.encodings.contains("br"))
+        .enable_accept_encoding_gzip(desired.encodings.contains("gzip"))
+        .cookies_config(cookies)
+        .headers_config(headers)
+        .query_strings_config(queries)
+        .build()
+        .expect(COMPLETE);
+    types::CachePolicyConfig::builder()
+        .name(name)
+        .comment(SHARED)
+        .default_ttl(desired.default_ttl)
+        .max_ttl(desired.max_ttl)
+        .min_ttl(desired.min_ttl)
+        .parameters_in_cache_key_and_forwarded_to_origin(parameters)
+        .build()
+        .expect(COMPLETE)
 }

@@ -1,6 +1,19 @@
-//! An origin access control, shared by content over the account: signs always, by SigV4.
+//! An origin access control, shared by content over the account: an account has only 100.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_sdk_cloudfront::types;
 use serde::{Deserialize, Serialize};
+
+use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared};
+use super::{Action, Hint, Kind, Seen, incomplete};
+use crate::aws::Pass;
+use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, ResourceId};
+
+/// `cloudfront_origin_access_control`; its name is the control's, `multiregion-…-<hash>`.
+pub struct OriginAccessControl;
 
 /// Managed fields of an origin access control.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -9,4 +22,176 @@ pub struct Config {
     pub origin_type: String,
     /// When requests are signed, as CloudFront spells it: `always`.
     pub signing: String,
+}
+
+/// Key of the account's controls in [`Pass::once`].
+const LIST: &str = "cloudfront:ListOriginAccessControls";
+
+#[async_trait]
+impl Kind for OriginAccessControl {
+    type Config = Config;
+
+    const NAME: &'static str = "cloudfront_origin_access_control";
+    const OUTPUTS: &'static [&'static str] = &["id"];
+    const DELETED_AFTER: &'static [&'static str] = &["cloudfront_distribution"];
+    const ACTIONS: &'static [Action] = &[
+        Action::on(
+            "*",
+            &[
+                "cloudfront:ListOriginAccessControls",
+                "cloudfront:CreateOriginAccessControl",
+            ],
+        ),
+        Action::on(
+            "arn:aws:cloudfront::{account}:origin-access-control/*",
+            &[
+                "cloudfront:GetOriginAccessControl",
+                "cloudfront:UpdateOriginAccessControl",
+                "cloudfront:DeleteOriginAccessControl",
+            ],
+        ),
+    ];
+
+    /// By the list, which has every control whole: one call for all of an app's controls, and never a stale id.
+    async fn observe(
+        pass: &Pass,
+        id: &ResourceId,
+        _hint: Hint<Config>,
+    ) -> Result<Option<Seen<Config>>, Failure> {
+        let controls = list(pass).await?;
+        let Some(control) = controls.iter().find(|control| control.name() == id.name) else {
+            return Ok(None);
+        };
+        // SigV4 is the only protocol there is, so there is nothing to compare.
+        let config = Config {
+            origin_type: control.origin_access_control_origin_type().as_str().into(),
+            signing: control.signing_behavior().as_str().into(),
+        };
+        let mut seen = seen(config, control.id());
+        seen.owner = owner_of_shared(control.description());
+        Ok(Some(seen))
+    }
+
+    async fn create(
+        pass: &Pass,
+        id: &ResourceId,
+        desired: &Config,
+    ) -> Result<Seen<Config>, Failure> {
+        let create = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .create_origin_access_control()
+            .origin_access_control_config(write(&id.name, desired))
+            .send();
+        let answer = pass
+            .call("cloudfront", "CreateOriginAccessControl", GLOBAL, create)
+            .await?;
+        pass.forget(LIST).await;
+        let control = answer.origin_access_control().ok_or_else(|| {
+            incomplete(
+                "cloudfront:CreateOriginAccessControl",
+                "OriginAccessControl",
+            )
+        })?;
+        Ok(seen(desired.clone(), control.id()))
+    }
+
+    async fn update(
+        pass: &Pass,
+        id: &ResourceId,
+        live: Seen<Config>,
+        desired: &Config,
+        _changed: &BTreeSet<String>,
+    ) -> Result<Seen<Config>, Failure> {
+        let etag = etag(pass, &live.physical_id).await?;
+        let update = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .update_origin_access_control()
+            .id(&live.physical_id)
+            .if_match(etag)
+            .origin_access_control_config(write(&id.name, desired))
+            .send();
+        pass.call("cloudfront", "UpdateOriginAccessControl", GLOBAL, update)
+            .await?;
+        pass.forget(LIST).await;
+        Ok(seen(desired.clone(), &live.physical_id))
+    }
+
+    async fn delete(
+        pass: &Pass,
+        _id: &ResourceId,
+        live: Seen<Config>,
+        _data: DataPolicy,
+    ) -> Result<Deleted, Failure> {
+        let etag = etag(pass, &live.physical_id).await?;
+        let delete = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .delete_origin_access_control()
+            .id(&live.physical_id)
+            .if_match(etag)
+            .send();
+        let answer = pass
+            .call("cloudfront", "DeleteOriginAccessControl", GLOBAL, delete)
+            .await;
+        pass.forget(LIST).await;
+        deleted_unless_in_use(answer)
+    }
+}
+
+fn seen(config: Config, control_id: &str) -> Seen<Config> {
+    Seen::ours(config, control_id).output("id", control_id)
+}
+
+async fn list(pass: &Pass) -> Result<Arc<Vec<types::OriginAccessControlSummary>>, Failure> {
+    let fetch = async {
+        let clients = pass.clients(GLOBAL);
+        let (mut controls, mut marker) = (Vec::new(), None);
+        loop {
+            let page = clients
+                .cloudfront
+                .list_origin_access_controls()
+                .set_marker(marker)
+                .send();
+            let page = pass
+                .call("cloudfront", "ListOriginAccessControls", GLOBAL, page)
+                .await?;
+            let Some(page) = page.origin_access_control_list else {
+                return Ok(controls);
+            };
+            controls.extend(page.items.unwrap_or_default());
+            marker = page.next_marker.filter(|marker| !marker.is_empty());
+            if marker.is_none() {
+                return Ok(controls);
+            }
+        }
+    };
+    pass.once(LIST, fetch).await
+}
+
+async fn etag(pass: &Pass, control_id: &str) -> Result<String, Failure> {
+    let clients = pass.clients(GLOBAL);
+    let get = clients
+        .cloudfront
+        .get_origin_access_control()
+        .id(control_id)
+        .send();
+    let answer = pass
+        .call("cloudfront", "GetOriginAccessControl", GLOBAL, get)
+        .await?;
+    answer
+        .e_tag
+        .ok_or_else(|| incomplete("cloudfront:GetOriginAccessControl", "ETag"))
+}
+
+fn write(name: &str, desired: &Config) -> types::OriginAccessControlConfig {
+    types::OriginAccessControlConfig::builder()
+        .name(name)
+        .description(SHARED)
+        .signing_protocol(types::OriginAccessControlSigningProtocols::Sigv4)
+        .signing_behavior(desired.signing.as_str().into())
+        .origin_access_control_origin_type(desired.origin_type.as_str().into())
+        .build()
+        .expect(COMPLETE)
 }
