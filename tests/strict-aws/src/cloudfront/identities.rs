@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use hyper::header::HeaderValue;
 use xmltree::Element;
 
-use crate::call::Service;
 use crate::exchange::{Answer, Exchange, Outcome, xml_answer};
 use crate::identify::query;
 use crate::refusal::{CLOUDFRONT_NAMESPACE, Refusal};
@@ -137,9 +136,7 @@ fn update(exchange: &Exchange<'_>, id: &str) -> Outcome {
 /// An identity that a distribution's origin names stays.
 async fn delete(exchange: &Exchange<'_>, id: &str) -> Outcome {
     matching(exchange, id)?;
-    let listed = exchange
-        .get_xml(Service::CloudFront, "us-east-1", "/2020-05-31/distribution")
-        .await?;
+    let listed = super::list_distributions(exchange).await?;
     let named = format!("origin-access-identity/cloudfront/{id}");
     let mut used = false;
     if let Some(listed) = &listed {

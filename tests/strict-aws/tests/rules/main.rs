@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod cloudfront;
 mod faults;
 mod framework;
 mod identities;

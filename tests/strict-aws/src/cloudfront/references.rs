@@ -1,0 +1,217 @@
+//! What CloudFront looks up before it takes a distribution's config: policies, access controls and identities,
+//! certificates, and who else has the aliases.
+
+use serde_json::{Value, json};
+use xmltree::Element;
+
+use super::identities;
+use super::validation::{behaviors, is_bucket_domain};
+use crate::call::Service;
+use crate::exchange::{Exchange, Outcome};
+use crate::refusal::Refusal;
+use crate::xml::{items, text_at};
+
+/// Checks all that a config refers to; `own` is the distribution's id, empty for a new one.
+pub(super) async fn check(exchange: &Exchange<'_>, config: &Element, own: &str) -> Outcome<()> {
+    for behavior in behaviors(config) {
+        check_policies(exchange, behavior).await?;
+    }
+    for origin in items(config, &["Origins", "Items"]) {
+        check_access(exchange, origin).await?;
+    }
+    check_certificate(exchange, config).await?;
+    check_aliases(exchange, config, own).await
+}
+
+async fn exists(exchange: &Exchange<'_>, kind: &str, id: &str) -> Outcome<bool> {
+    let path = format!("/2020-05-31/{kind}/{id}");
+    Ok(exchange
+        .get(Service::CloudFront, "us-east-1", &path)
+        .await?
+        .status()
+        .is_success())
+}
+
+async fn check_policies(exchange: &Exchange<'_>, behavior: &Element) -> Outcome<()> {
+    let policies = [
+        (
+            "CachePolicyId",
+            "cache-policy",
+            "NoSuchCachePolicy",
+            "The cache policy does not exist.",
+        ),
+        (
+            "OriginRequestPolicyId",
+            "origin-request-policy",
+            "NoSuchOriginRequestPolicy",
+            "The origin request policy does not exist.",
+        ),
+        (
+            "ResponseHeadersPolicyId",
+            "response-headers-policy",
+            "NoSuchResponseHeadersPolicy",
+            "The response headers policy does not exist.",
+        ),
+    ];
+    for (field, kind, code, message) in policies {
+        let id = text_at(behavior, &[field]);
+        if !id.is_empty() && !exists(exchange, kind, &id).await? {
+            return Err(Refusal::new(404, code, message).into());
+        }
+    }
+    Ok(())
+}
+
+/// An origin has an access control that exists and fits its domain, or an identity that exists, never both.
+async fn check_access(exchange: &Exchange<'_>, origin: &Element) -> Outcome<()> {
+    let control = text_at(origin, &["OriginAccessControlId"]);
+    let identity = text_at(origin, &["S3OriginConfig", "OriginAccessIdentity"]);
+    if !control.is_empty() && !identity.is_empty() {
+        let message = "An origin cannot contain both an origin access control (OAC) and an origin access identity (OAI).";
+        return Err(Refusal::new(400, "IllegalOriginAccessConfiguration", message).into());
+    }
+    if !identity.is_empty() {
+        let id = identity.strip_prefix("origin-access-identity/cloudfront/");
+        if !id.is_some_and(|id| identities::exists(exchange, id)) {
+            let message = "The specified origin access identity does not exist or is not valid.";
+            return Err(Refusal::new(400, "InvalidOriginAccessIdentity", message).into());
+        }
+    }
+    if control.is_empty() {
+        return Ok(());
+    }
+    let path = format!("/2020-05-31/origin-access-control/{control}");
+    let Some(found) = exchange
+        .get_xml(Service::CloudFront, "us-east-1", &path)
+        .await?
+    else {
+        let message = "The specified origin access control does not exist or is not valid.";
+        return Err(Refusal::new(400, "InvalidOriginAccessControl", message).into());
+    };
+    let kind = text_at(
+        &found,
+        &["OriginAccessControlConfig", "OriginAccessControlOriginType"],
+    );
+    let domain = text_at(origin, &["DomainName"]);
+    let fits = match kind.as_str() {
+        "s3" => is_bucket_domain(&domain),
+        "lambda" => domain.contains(".lambda-url.") && domain.ends_with(".on.aws"),
+        _ => true,
+    };
+    if !fits {
+        let message = format!(
+            "An origin access control of type {kind} is associated with an origin whose domain name is not supported."
+        );
+        return Err(Refusal::new(400, "InvalidDomainNameForOriginAccessControl", message).into());
+    }
+    Ok(())
+}
+
+/// A certificate is an issued one of us-east-1, and covers every alias; aliases need one.
+async fn check_certificate(exchange: &Exchange<'_>, config: &Element) -> Outcome<()> {
+    let refuse = |message: &str| Err(Refusal::new(400, "InvalidViewerCertificate", message).into());
+    let aliases = aliases(config);
+    let arn = text_at(config, &["ViewerCertificate", "ACMCertificateArn"]);
+    let other = text_at(config, &["ViewerCertificate", "IAMCertificateId"]);
+    if arn.is_empty() {
+        if aliases.is_empty() || !other.is_empty() {
+            return Ok(());
+        }
+        return refuse(
+            "To add an alternate domain name (CNAME) to a CloudFront distribution, you must attach a trusted \
+             certificate that validates your authorization to use the domain name.",
+        );
+    }
+    if text_at(config, &["ViewerCertificate", "SSLSupportMethod"]).is_empty() {
+        return refuse("SSLSupportMethod is required with a certificate of your own.");
+    }
+    let unusable = "The specified SSL certificate doesn't exist, isn't in us-east-1 region, isn't valid, or doesn't \
+                    include a valid certificate chain.";
+    if arn.split(':').nth(3) != Some("us-east-1") {
+        return refuse(unusable);
+    }
+    let Some(certificate) = certificate(exchange, &arn).await? else {
+        return refuse(unusable);
+    };
+    if certificate["Status"] != "ISSUED" {
+        return refuse(unusable);
+    }
+    let names: Vec<&str> = certificate["SubjectAlternativeNames"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let domain = certificate["DomainName"].as_str();
+    if !aliases.iter().all(|alias| {
+        names
+            .iter()
+            .copied()
+            .chain(domain)
+            .any(|name| covers(name, alias))
+    }) {
+        return refuse(
+            "The certificate that is attached to your distribution doesn't cover the alternate domain name (CNAME) \
+             that you're trying to add.",
+        );
+    }
+    Ok(())
+}
+
+/// The certificate's description as the caller would see it.
+async fn certificate(exchange: &Exchange<'_>, arn: &str) -> Outcome<Option<Value>> {
+    let target = "CertificateManager.DescribeCertificate";
+    let described = exchange
+        .ask_json(
+            Service::Acm,
+            "us-east-1",
+            target,
+            &json!({"CertificateArn": arn}),
+        )
+        .await?;
+    Ok(described.map(|mut described| described["Certificate"].take()))
+}
+
+/// Whether a certificate's name is an alias's, a wildcard standing for one label.
+fn covers(name: &str, alias: &str) -> bool {
+    let (name, alias) = (name.to_ascii_lowercase(), alias.to_ascii_lowercase());
+    match name.strip_prefix("*.") {
+        Some(parent) => alias
+            .split_once('.')
+            .is_some_and(|(_, rest)| rest == parent),
+        None => name == alias,
+    }
+}
+
+fn aliases(config: &Element) -> Vec<String> {
+    let items = items(config, &["Aliases", "Items"]);
+    items
+        .iter()
+        .filter_map(|alias| alias.get_text())
+        .map(|alias| alias.trim().to_owned())
+        .collect()
+}
+
+/// An alias belongs to one distribution in all of CloudFront; here, of all accounts that the proxy's caller can be
+/// told from: its own.
+async fn check_aliases(exchange: &Exchange<'_>, config: &Element, own: &str) -> Outcome<()> {
+    let wanted = aliases(config);
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let listed = super::list_distributions(exchange).await?;
+    for summary in listed.iter().flat_map(|list| items(list, &["Items"])) {
+        if text_at(summary, &["Id"]) == own {
+            continue;
+        }
+        let taken = aliases(summary);
+        if wanted
+            .iter()
+            .any(|alias| taken.iter().any(|taken| taken.eq_ignore_ascii_case(alias)))
+        {
+            let message = "One or more of the CNAMEs you provided are already associated with a different resource.";
+            return Err(Refusal::new(409, "CNAMEAlreadyExists", message).into());
+        }
+    }
+    Ok(())
+}
