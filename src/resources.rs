@@ -378,6 +378,7 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
     let kinds: Vec<Box<dyn AnyKind>> = vec![
         kind::<cloudfront_cache_policy::CachePolicy>(),
         kind::<cloudfront_origin_access_control::OriginAccessControl>(),
+        kind::<cloudfront_origin_access_identity::OriginAccessIdentity>(),
         kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),
         kind::<cloudwatch_log_group::LogGroup>(),
     ];

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::model::Owner;
 
 /// Tag with the cluster's id.
@@ -34,7 +36,23 @@ impl fmt::Display for OwnerKey {
     }
 }
 
+/// CloudFront's longest Comment.
+const LONGEST_COMMENT: usize = 128;
+
 impl OwnerKey {
+    /// The key as a Comment: itself, or where that is too long for CloudFront its beginning and a hash of it all.
+    pub fn comment(&self) -> String {
+        let key = self.to_string();
+        if key.len() <= LONGEST_COMMENT {
+            return key;
+        }
+        let hash = &hex::encode(Sha256::digest(&key))[..16];
+        // Kubernetes' names are ASCII, so any byte is a character's first one; a setting of the cluster's need not be.
+        let beginning: String = key.chars().filter(char::is_ascii).collect();
+        let length = beginning.len().min(LONGEST_COMMENT - 1 - hash.len());
+        format!("{}~{hash}", &beginning[..length])
+    }
+
     /// The owner's tags.
     pub fn tags(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
@@ -73,7 +91,7 @@ impl OwnerKey {
 
     /// Whose a resource with this Comment is.
     pub fn of_comment(&self, comment: &str) -> Owner {
-        if comment == self.to_string() {
+        if comment == self.comment() {
             return Owner::Ours;
         }
         match comment.strip_prefix("multiregion.dev/") {
@@ -112,6 +130,13 @@ mod tests {
         );
         assert_eq!(ours.of_comment(&ours.to_string()), Owner::Ours);
         assert_eq!(ours.of_comment("my site"), Owner::Nobody);
+        let (long, longer) = (key(&"s".repeat(200)), key(&"s".repeat(201)));
+        assert_eq!(long.comment().len(), LONGEST_COMMENT);
+        assert_eq!(long.of_comment(&long.comment()), Owner::Ours);
+        assert!(matches!(
+            long.of_comment(&longer.comment()),
+            Owner::Other(_)
+        ));
         assert!(matches!(
             ours.of_comment(&key("blog").to_string()),
             Owner::Other(_)

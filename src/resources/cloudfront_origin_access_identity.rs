@@ -1,7 +1,201 @@
-//! An origin access identity, found by the owner key in its comment.
+//! An origin access identity, of one app, found by the owner key in its comment.
 
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use aws_sdk_cloudfront::types;
 use serde::{Deserialize, Serialize};
+
+use super::cloudfront::{COMPLETE, caller_reference};
+use super::{Action, Hint, Kind, Seen, found, incomplete};
+use crate::aws::{Pass, error};
+use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Owner, ResourceId};
+
+/// `cloudfront_origin_access_identity`; its name only tells it from others of the app.
+pub struct OriginAccessIdentity;
 
 /// Nothing of an access identity can change but its comment, which names the owner.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Config {}
+
+#[async_trait]
+impl Kind for OriginAccessIdentity {
+    type Config = Config;
+
+    const NAME: &'static str = "cloudfront_origin_access_identity";
+    const OUTPUTS: &'static [&'static str] = &["id", "canonical_user_id"];
+    const DELETED_AFTER: &'static [&'static str] = &["cloudfront_distribution", "s3_bucket_policy"];
+    const ACTIONS: &'static [Action] = &[
+        Action::on("*", &["cloudfront:ListCloudFrontOriginAccessIdentities"]),
+        Action::on(
+            "arn:aws:cloudfront::{account}:origin-access-identity/*",
+            &[
+                "cloudfront:CreateCloudFrontOriginAccessIdentity",
+                "cloudfront:GetCloudFrontOriginAccessIdentity",
+                "cloudfront:DeleteCloudFrontOriginAccessIdentity",
+            ],
+        ),
+    ];
+
+    async fn observe(
+        pass: &Pass,
+        _id: &ResourceId,
+        hint: Hint<Config>,
+    ) -> Result<Option<Seen<Config>>, Failure> {
+        if let Some(known) = hint.known_id
+            && let Some((identity, _)) = found(get(pass, &known).await)?
+        {
+            let comment = identity
+                .cloud_front_origin_access_identity_config()
+                .map(types::CloudFrontOriginAccessIdentityConfig::comment);
+            if pass.owner().of_comment(comment.unwrap_or_default()) == Owner::Ours {
+                return Ok(Some(seen(identity.id(), identity.s3_canonical_user_id())));
+            }
+        }
+        let identity = find(pass).await?;
+        Ok(identity.map(|identity| seen(identity.id(), identity.s3_canonical_user_id())))
+    }
+
+    async fn create(
+        pass: &Pass,
+        id: &ResourceId,
+        _desired: &Config,
+    ) -> Result<Seen<Config>, Failure> {
+        let config = types::CloudFrontOriginAccessIdentityConfig::builder()
+            .caller_reference(caller_reference(pass, id))
+            .comment(pass.owner().comment())
+            .build()
+            .expect(COMPLETE);
+        let create = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .create_cloud_front_origin_access_identity()
+            .cloud_front_origin_access_identity_config(config)
+            .send();
+        let answer = pass
+            .call(
+                "cloudfront",
+                "CreateCloudFrontOriginAccessIdentity",
+                GLOBAL,
+                create,
+            )
+            .await?;
+        let identity = answer.cloud_front_origin_access_identity().ok_or_else(|| {
+            incomplete(
+                "cloudfront:CreateCloudFrontOriginAccessIdentity",
+                "CloudFrontOriginAccessIdentity",
+            )
+        })?;
+        Ok(seen(identity.id(), identity.s3_canonical_user_id()))
+    }
+
+    /// There is nothing to change.
+    async fn update(
+        _pass: &Pass,
+        _id: &ResourceId,
+        live: Seen<Config>,
+        _desired: &Config,
+        _changed: &BTreeSet<String>,
+    ) -> Result<Seen<Config>, Failure> {
+        Ok(live)
+    }
+
+    async fn delete(
+        pass: &Pass,
+        _id: &ResourceId,
+        live: Seen<Config>,
+        _data: DataPolicy,
+    ) -> Result<Deleted, Failure> {
+        let (_, etag) = get(pass, &live.physical_id).await?;
+        let delete = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .delete_cloud_front_origin_access_identity()
+            .id(&live.physical_id)
+            .if_match(etag)
+            .send();
+        let answer = pass
+            .call(
+                "cloudfront",
+                "DeleteCloudFrontOriginAccessIdentity",
+                GLOBAL,
+                delete,
+            )
+            .await;
+        match answer {
+            // Only the app's own distribution names it: CloudFront takes a while to forget.
+            Err(failure) if error::is_in_use(&failure) => Ok(Deleted::Pending(failure.message)),
+            answer => answer.map(|_| Deleted::Gone),
+        }
+    }
+}
+
+fn seen(identity_id: &str, canonical_user_id: &str) -> Seen<Config> {
+    Seen::ours(Config {}, identity_id)
+        .output("id", identity_id)
+        .output("canonical_user_id", canonical_user_id)
+}
+
+async fn get(
+    pass: &Pass,
+    identity_id: &str,
+) -> Result<(types::CloudFrontOriginAccessIdentity, String), Failure> {
+    const OPERATION: &str = "cloudfront:GetCloudFrontOriginAccessIdentity";
+    let get = pass
+        .clients(GLOBAL)
+        .cloudfront
+        .get_cloud_front_origin_access_identity()
+        .id(identity_id)
+        .send();
+    let answer = pass
+        .call(
+            "cloudfront",
+            "GetCloudFrontOriginAccessIdentity",
+            GLOBAL,
+            get,
+        )
+        .await?;
+    let identity = answer
+        .cloud_front_origin_access_identity
+        .ok_or_else(|| incomplete(OPERATION, "CloudFrontOriginAccessIdentity"))?;
+    let etag = answer.e_tag.ok_or_else(|| incomplete(OPERATION, "ETag"))?;
+    Ok((identity, etag))
+}
+
+/// The one whose comment is the owner key. Should there be several, always the same one.
+async fn find(
+    pass: &Pass,
+) -> Result<Option<types::CloudFrontOriginAccessIdentitySummary>, Failure> {
+    let clients = pass.clients(GLOBAL);
+    let (mut ours, mut marker): (Vec<_>, _) = (Vec::new(), None);
+    loop {
+        let page = clients
+            .cloudfront
+            .list_cloud_front_origin_access_identities()
+            .set_marker(marker)
+            .send();
+        let page = pass
+            .call(
+                "cloudfront",
+                "ListCloudFrontOriginAccessIdentities",
+                GLOBAL,
+                page,
+            )
+            .await?;
+        let (items, next) = page
+            .cloud_front_origin_access_identity_list
+            .map(|page| (page.items.unwrap_or_default(), page.next_marker))
+            .unwrap_or_default();
+        ours.extend(
+            items
+                .into_iter()
+                .filter(|item| pass.owner().of_comment(item.comment()) == Owner::Ours),
+        );
+        marker = next.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            return Ok(ours
+                .into_iter()
+                .min_by(|one, other| one.id().cmp(other.id())));
+        }
+    }
+}
