@@ -205,7 +205,10 @@ fn schema_problems(schema: &Value, object: &Value, problems: &mut Vec<Problem>) 
             }
             _ => path,
         };
-        problems.push(Problem::new(path, schema_message(&error)));
+        // What is of the wrong type is not one of a few words either: once is enough.
+        if problems.iter().all(|problem| problem.path != path) {
+            problems.push(Problem::new(path, schema_message(&error)));
+        }
     }
 }
 
@@ -288,7 +291,11 @@ fn rule_problems(schema: &Value, object: &Value, problems: &mut Vec<Problem>) {
         return;
     };
     for error in errors.into_vec() {
-        problems.push(Problem::new(error.field_path, error.message));
+        // A rule's own fieldPath starts with a dot.
+        problems.push(Problem::new(
+            error.field_path.trim_start_matches('.'),
+            error.message,
+        ));
     }
 }
 

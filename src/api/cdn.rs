@@ -71,9 +71,9 @@ pub struct Cdn {
     pub price_class: PriceClass,
     /// AWS WAF web ACL. Absent: left as it is.
     #[serde(rename = "webACLARN", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), extend("x-kubernetes-validations" = rules([(
+    #[schemars(length(max = 255), extend("x-kubernetes-validations" = rules([(
         "self.matches('^arn:aws:wafv2:us-east-1:[0-9]{12}:global/webacl/[^/]+/[^/]+$')",
-        "cdn.webACLARN must be the ARN of a global web ACL, arn:aws:wafv2:us-east-1:<account>:global/webacl/<name>/<id>",
+        "must be the ARN of a global web ACL, arn:aws:wafv2:us-east-1:<account>:global/webacl/<name>/<id>",
     )])))]
     pub web_acl_arn: Option<String>,
 }
@@ -117,7 +117,7 @@ impl Default for CdnOrigin {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = rules([(
     "self.defaultTTLSeconds <= self.maxTTLSeconds",
-    "cdn.cache.defaultTTLSeconds must not be over cdn.cache.maxTTLSeconds: lower the one or raise the other",
+    "defaultTTLSeconds must not be over maxTTLSeconds: lower the one or raise the other",
 )])))]
 pub struct CdnCache {
     /// How long an answer without `Cache-Control` is kept, in seconds.
@@ -149,7 +149,7 @@ pub struct CdnCache {
             (TOKENS, "header names are made of letters, digits and !#$%&'*+-.^_`|~"),
             (
                 "self.all(h, h.lowerAscii() != 'host')",
-                "cdn.cache.headers cannot have Host: a function URL answers only to its own host name",
+                "Host cannot be forwarded: a function URL answers only to its own host name",
             ),
         ]))
     )]

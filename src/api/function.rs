@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase", default)]
 pub struct Function {
     /// Lambda runtime, such as nodejs24.x.
-    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-validations" = rules([(
+    #[schemars(length(max = 64), extend("x-kubernetes-validations" = rules([(
         "self.matches('^[a-z][a-z0-9]*([.][a-z0-9]+)*$')",
-        "function.runtime must be a Lambda runtime identifier such as nodejs24.x",
+        "must be a Lambda runtime identifier such as nodejs24.x",
     )])))]
     pub runtime: String,
     /// Instruction set.
     pub architecture: Architecture,
     /// Entry point in the code, `<file>.<export>`.
-    #[schemars(length(min = 1, max = 128), extend("x-kubernetes-validations" = rules([(
+    #[schemars(length(max = 128), extend("x-kubernetes-validations" = rules([(
         r"self.matches('^[^\\s]+$')",
-        "function.handler must not contain spaces, such as index.handler",
+        "must not contain spaces, such as index.handler",
     )])))]
     pub handler: String,
     /// Memory, in MiB.
@@ -37,15 +37,15 @@ pub struct Function {
         extend("x-kubernetes-validations" = rules([
             (
                 "self.all(k, !(k in ['NODE_ENV', 'NITRO_PRESET', 'PRIMARY_REGION', 'DR_REGION', 'PROJECT_NAME', 'DYNAMODB_TABLE', '_HANDLER', '_X_AMZN_TRACE_ID', 'LAMBDA_TASK_ROOT', 'LAMBDA_RUNTIME_DIR']) && !k.startsWith('AWS_') && !k.startsWith('TABLE_'))",
-                "function.environment has a name that is reserved: NODE_ENV, NITRO_PRESET, PRIMARY_REGION, DR_REGION, PROJECT_NAME, DYNAMODB_TABLE and TABLE_* are set for you, AWS_*, LAMBDA_TASK_ROOT, LAMBDA_RUNTIME_DIR, _HANDLER and _X_AMZN_TRACE_ID by Lambda: rename it",
+                "has a reserved name: NODE_ENV, NITRO_PRESET, PRIMARY_REGION, DR_REGION, PROJECT_NAME, DYNAMODB_TABLE and TABLE_* are set for you, AWS_*, LAMBDA_TASK_ROOT, LAMBDA_RUNTIME_DIR, _HANDLER and _X_AMZN_TRACE_ID by Lambda: rename it",
             ),
             (
-                "self.all(k, k.startsWith('_') || k.matches('^[A-Za-z][A-Za-z0-9_]+$'))",
-                "names in function.environment are at least two letters, digits and _, starting with a letter: rename what is not",
+                "self.all(k, k in ['_HANDLER', '_X_AMZN_TRACE_ID'] || k.matches('^[A-Za-z][A-Za-z0-9_]+$'))",
+                "names are at least two letters, digits and _, starting with a letter: rename what is not",
             ),
             (
                 "self.map(k, size(k) + size(self[k])).sum() <= 2048",
-                "names and values in function.environment have at most 2048 characters together: move large values to where the function can read them",
+                "names and values have at most 2048 characters together: move large values to where the function can read them",
             ),
         ]))
     )]
@@ -79,7 +79,7 @@ pub struct FunctionCode {
     /// Key of the zip file.
     #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-validations" = rules([(
         "!self.startsWith('/')",
-        "function.code.key must not start with a slash, such as lambda/function.zip",
+        "must not start with a slash, such as lambda/function.zip",
     )])))]
     pub key: String,
     /// S3 version id to run. Absent: always the newest.

@@ -84,7 +84,7 @@ pub struct MultiRegionAppSpec {
     /// Start of the name of every AWS resource; the object's name if absent. 3 to 20 lower case letters, digits and dashes.
     /// Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 63))]
     pub resource_prefix: Option<String>,
     /// Where the app runs.
     pub regions: Regions,
@@ -173,21 +173,21 @@ pub struct Regions {
 )])))]
 pub struct Domain {
     /// Name of the site, such as shop.example.com.
-    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules([(
+    #[schemars(length(max = 253), extend("x-kubernetes-validations" = rules([(
         "self.matches('^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')",
-        "domain.name must be a host name in lower case without a dot at its end, such as shop.example.com",
+        "must be a host name in lower case without a dot at its end, such as shop.example.com",
     )])))]
     pub name: String,
     /// Public Route 53 zone, by name (example.com) or id (Z0123456789ABCDEFGHIJ). Absent: DNS is elsewhere, and the records to
     /// create are in `status.dns`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub hosted_zone: Option<String>,
     /// Certificate in us-east-1 that covers the name. Absent: one is requested and validated by DNS.
     #[serde(rename = "certificateARN", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), extend("x-kubernetes-validations" = rules([(
+    #[schemars(length(max = 255), extend("x-kubernetes-validations" = rules([(
         "self.matches('^arn:aws:acm:us-east-1:[0-9]{12}:certificate/[A-Za-z0-9-]+$')",
-        "domain.certificateARN must be the ARN of an ACM certificate in us-east-1, the only region CloudFront takes certificates from",
+        "must be the ARN of an ACM certificate in us-east-1, the only region CloudFront takes certificates from",
     )])))]
     pub certificate_arn: Option<String>,
 }

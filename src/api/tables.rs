@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 )])))]
 pub struct Table {
     /// Name without the prefix: the table in AWS is `<prefix>-<name>`, its variable TABLE_<NAME>.
-    #[schemars(length(min = 1, max = 255), extend("x-kubernetes-validations" = rules([(
+    #[schemars(length(max = 255), extend("x-kubernetes-validations" = rules([(
         "self.matches('^[a-z][a-z0-9-]{0,99}$')",
-        "a table's name has at most 100 lower case letters, digits and dashes, starting with a letter",
+        "must be at most 100 lower case letters, digits and dashes, starting with a letter",
     )])))]
     pub name: String,
     /// Primary key. Immutable.
