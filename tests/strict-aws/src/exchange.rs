@@ -240,24 +240,28 @@ impl Exchange<'_> {
 
     /// Asks IAM; `None` where the emulator answers an error.
     pub(crate) async fn ask_iam(&self, form: &str) -> Outcome<Option<Element>> {
-        let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let body = Bytes::from(format!("{form}&Version=2010-05-08"));
-        let (service, region) = (Service::Iam, "us-east-1");
-        let answer = self
-            .ask(Question {
-                service,
-                region,
-                method: "POST",
-                path: "/",
-                headers: &headers,
-                body,
-            })
-            .await?;
+        let answer = self.ask_iam_raw(form).await?;
         Ok(answer
             .status()
             .is_success()
             .then(|| xml::parse(answer.body()))
             .flatten())
+    }
+
+    /// Asks IAM, and gives its whole answer, whatever it is.
+    pub(crate) async fn ask_iam_raw(&self, form: &str) -> Outcome {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let body = Bytes::from(format!("{form}&Version=2010-05-08"));
+        let (service, region) = (Service::Iam, "us-east-1");
+        self.ask(Question {
+            service,
+            region,
+            method: "POST",
+            path: "/",
+            headers: &headers,
+            body,
+        })
+        .await
     }
 }
 

@@ -28,11 +28,15 @@ mod cloudfront;
 mod config;
 mod exchange;
 mod fault;
+mod iam;
 mod identify;
+mod lambda;
 mod limits;
 mod refusal;
+mod s3;
 mod server;
 mod services;
+mod stale;
 mod sts;
 mod xml;
 

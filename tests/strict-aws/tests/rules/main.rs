@@ -9,5 +9,7 @@
 mod cloudfront;
 mod faults;
 mod framework;
+mod iam;
 mod identities;
+mod lambda;
 mod support;

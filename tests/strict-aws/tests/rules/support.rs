@@ -313,3 +313,15 @@ impl Reply {
         rest.split('<').next().unwrap_or_default().to_owned()
     }
 }
+
+/// Text as a field of a form.
+pub fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// A trust policy for a service.
+pub fn trust(service: &str) -> String {
+    format!(
+        r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {{"Service": "{service}"}}}}]}}"#
+    )
+}
