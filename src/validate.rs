@@ -2,6 +2,8 @@
 //!
 //! In the server's order: unknown fields, nulls dropped and defaults filled in, the structural schema, keys of list-maps, and
 //! then, if all that holds, the CEL rules. Rules about changes are the server's alone: there is no old object here.
+//! One known difference: `size()` of a string is bytes here and characters there, so an environment of more than 1,024 characters
+//! beyond ASCII may be refused here only.
 //!
 //! Problems never repeat a value from the manifest, except where it should have been one of a few words: values in
 //! `spec.function.environment` may be secrets.

@@ -133,7 +133,7 @@ pub struct MultiRegionAppSpec {
                 "self.all(k, !k.startsWith('aws:') && !k.startsWith('multiregion.dev/'))",
                 "tag names starting with aws: and multiregion.dev/ are reserved: choose other names",
             ),
-            ("self.all(k, size(k) > 0 && size(k) <= 128)", "a tag name has 1 to 128 characters: shorten it"),
+            ("self.all(k, k.matches('^.{1,128}$'))", "a tag name has 1 to 128 characters: shorten it"),
             (
                 r"self.all(k, k.matches('^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]*$') && self[k].matches('^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]*$'))",
                 "tag names and values are made of letters, digits, spaces and _ . : / = + - @: take out what is not",

@@ -57,13 +57,52 @@ fn good() -> Vec<(String, Value)> {
             numbered(40, |n| format!("'{n}{}': 'é {}'", "x".repeat(126 - n / 10), "y".repeat(254)))
         ),
     ];
+    let everything = ("everything at its bound".to_owned(), largest());
     let samples = SAMPLES
         .iter()
         .map(|(name, yaml)| ((*name).to_owned(), without_namespace(yaml)));
     let patched = patches
         .into_iter()
         .map(|patch| (patch.clone(), patched(&base(), &patch)));
-    samples.chain(patched).collect()
+    samples.chain(patched).chain([everything]).collect()
+}
+
+/// What costs the rules most, all in one object: the server has a budget for what they take at run time, too.
+pub fn largest() -> Value {
+    let paths = |start: &str| numbered(20, |n| format!("/{start}{n:02}{}", "x".repeat(251)));
+    let spec = [
+        format!("staticAssets: {{paths: [{}]}}", paths("s")),
+        format!(
+            "cdn: {{writePaths: [{0}], cache: {{cookies: [{1}], headers: [{1}]}}}}",
+            paths("w"),
+            numbered(10, |n| format!("{n}{}", "x".repeat(127)))
+        ),
+        format!(
+            "function: {{environment: {{{}}}}}",
+            numbered(100, |n| format!(
+                "V{n:02}{}: {}",
+                "x".repeat(7),
+                "y".repeat(10)
+            ))
+        ),
+        format!(
+            "tables: [{}]",
+            numbered(20, |n| format!(
+                "{{name: t{n:099}, timeToLiveAttribute: {}}}",
+                "x".repeat(255)
+            ))
+        ),
+        format!(
+            "tags: {{{}}}",
+            numbered(40, |n| format!(
+                "'{n:02}{}': '{}'",
+                "é".repeat(126),
+                "y".repeat(256)
+            ))
+        ),
+        "domain: {name: shop.example.com, hostedZone: example.com}".to_owned(),
+    ];
+    patched(&base(), &format!("spec: {{{}}}", spec.join(", ")))
 }
 
 fn numbered(count: usize, item: impl Fn(usize) -> String) -> String {

@@ -156,3 +156,17 @@ async fn others_are_accepted() -> Result<()> {
     }
     Ok(())
 }
+
+/// Rules about changes are paid for with every update, the largest one too.
+#[tokio::test]
+async fn the_largest_can_be_changed() -> Result<()> {
+    let cluster = Cluster::start("admission-largest").await?;
+    let largest = crate::good::largest();
+    cluster.apply(&largest).await?.expect("accepted");
+    let stored = cluster
+        .apply(&patched(&largest, "spec: {suspend: true}"))
+        .await?
+        .expect("accepted");
+    assert_eq!(stored["spec"]["suspend"], json!(true));
+    Ok(())
+}
