@@ -34,6 +34,7 @@ pub mod lambda_permission;
 pub mod policy;
 pub mod route53_hosted_zone;
 pub mod route53_record;
+pub mod s3;
 pub mod s3_bucket;
 pub mod s3_bucket_policy;
 pub mod s3_bucket_replication;
@@ -381,6 +382,7 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
         kind::<cloudfront_origin_access_identity::OriginAccessIdentity>(),
         kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),
         kind::<cloudwatch_log_group::LogGroup>(),
+        kind::<s3_bucket::Bucket>(),
     ];
     kinds
         .into_iter()

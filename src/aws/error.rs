@@ -86,6 +86,17 @@ pub fn is_in_use(failure: &Failure) -> bool {
         && (failure.code.ends_with("InUse") || failure.code == "ResourceInUseException")
 }
 
+/// An error that stands for one entry in the answer of a call which as a whole succeeded.
+pub fn of_entry(operation: &str, code: &str, message: &str) -> Failure {
+    // S3 gives such entries no status of their own; what the table does not know is tried again.
+    Failure {
+        kind: kind_of(code, message, 500),
+        operation: operation.into(),
+        code: code.into(),
+        message: message.into(),
+    }
+}
+
 fn is_credentials_error(text: &str) -> bool {
     [
         "no providers in chain",

@@ -204,8 +204,8 @@ async fn answers_go_out_and_requests_come_in() {
         .await
         .expect_err("it was answered so");
     assert_eq!(failure.code, "NoSuchTagSet");
-    let asks = asks.lock().expect("no test panics with it");
-    assert_eq!(asks[1].host, "shop-static.s3.eu-west-1.amazonaws.com");
+    let tagging = asks.lock().expect("no test panics with it")[1].clone();
+    assert_eq!(tagging.host, "shop-static.s3.eu-west-1.amazonaws.com");
     let pass = pass_answering(|_| (500, ""));
     let account = pass.aws().account(&pass, "eu-west-1").await;
     assert_eq!(account.as_deref(), Ok(ACCOUNT));

@@ -1,0 +1,9 @@
+//! Every kind against the local AWS: made, seen again without a difference, changed, taken away.
+
+#![expect(
+    clippy::panic,
+    reason = "a test that meets what it does not expect ends there"
+)]
+
+mod s3;
+mod support;
