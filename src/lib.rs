@@ -14,10 +14,28 @@
 pub mod api;
 pub mod app;
 pub mod aws;
+pub mod cli;
+pub mod cloud;
+pub mod controller;
+pub mod metrics;
 pub mod model;
 pub mod placeholder;
 pub mod plan;
 pub mod reconcile;
 pub mod resources;
+pub mod status;
+pub mod telemetry;
 pub mod topology;
 pub mod validate;
+
+/// An error with all its causes, for a log line: each `Display` says only its own part.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

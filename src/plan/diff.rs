@@ -13,7 +13,7 @@ use crate::model::Live;
 /// The field that is compared by its wanted keys only.
 const TAGS: &str = "tags";
 /// The field whose values are never shown.
-const ENVIRONMENT: &str = "environment";
+pub(super) const ENVIRONMENT: &str = "environment";
 
 /// One leaf that differs.
 #[derive(Clone, PartialEq, Debug, Serialize)]

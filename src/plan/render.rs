@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use serde_json::Value;
+
 use super::{Block, Change, Plan, State, Step, Wait};
 
 impl fmt::Display for Wait {
@@ -130,5 +132,46 @@ impl Plan {
         line.replace("to unknown", "unreadable")
             .replace("to await", "to wait for")
             + "."
+    }
+}
+
+impl Plan {
+    /// The plan without the values of environment variables, fit to be printed as JSON.
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        let mut plan = self.clone();
+        for step in &mut plan.steps {
+            let config = match &mut step.change {
+                Change::Create { config } => config,
+                Change::Update { config, fields } => {
+                    for field in fields
+                        .iter_mut()
+                        .filter(|field| field.top_level() == super::diff::ENVIRONMENT)
+                    {
+                        field.from = hidden(&field.from);
+                        field.to = hidden(&field.to);
+                    }
+                    config
+                }
+                Change::Delete { .. } | Change::Await | Change::Unknown => continue,
+            };
+            if let Some(environment) = config
+                .get_mut(super::diff::ENVIRONMENT)
+                .and_then(Value::as_object_mut)
+            {
+                environment
+                    .values_mut()
+                    .for_each(|value| *value = hidden(value));
+            }
+        }
+        plan
+    }
+}
+
+fn hidden(value: &Value) -> Value {
+    if value.is_null() {
+        Value::Null
+    } else {
+        "(not shown)".into()
     }
 }

@@ -1,0 +1,134 @@
+//! The commands. Exit status: 0, or 1 after an error; `plan` says 2 where there is something to do.
+
+pub mod iam_policy;
+mod plan;
+pub mod rbac;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::Aws;
+use crate::telemetry::{self, Health, LogFormat};
+use crate::{api, controller};
+
+/// Serverless web applications in two AWS regions, as one Kubernetes resource.
+#[derive(Parser, Debug)]
+#[command(name = "multiregion", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the controller.
+    Run(RunArguments),
+    /// Compare a manifest with live AWS state; exit status 0: nothing to do, 2: changes, 1: error.
+    Plan(PlanArguments),
+    /// Print the definition of MultiRegionApp.
+    Crd,
+    /// Print the RBAC that the controller runs with.
+    Rbac,
+    /// Print the least IAM policy that the controller needs.
+    IamPolicy(iam_policy::IamPolicyArguments),
+}
+
+#[derive(Args, Debug)]
+struct RunArguments {
+    /// Where /metrics, /livez and /readyz are served.
+    #[arg(long, env = "MULTIREGION_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Id of this cluster in owner tags; the same id in two clusters makes them one owner. Default: the uid of kube-system.
+    #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
+    cluster_id: Option<String>,
+    /// How logs are written.
+    #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Args, Debug)]
+struct PlanArguments {
+    /// The manifest; `-` reads standard input.
+    #[arg(short, long)]
+    file: PathBuf,
+    /// How the plan is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: plan::Output,
+    /// Id of the cluster whose controller owns the app. Default: the uid of kube-system, where a cluster answers.
+    #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
+    cluster_id: Option<String>,
+}
+
+/// Runs the command of the process's arguments.
+pub async fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run(arguments) => run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Plan(arguments) => plan::run(arguments).await,
+        Command::Crd => print(&api::crd_yaml()),
+        Command::Rbac => print(&rbac::yaml()),
+        Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(arguments: RunArguments) -> anyhow::Result<()> {
+    telemetry::logs(arguments.log_format);
+    let health = Health::default();
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    let client = kube::Client::try_default().await?;
+    let cluster = match arguments.cluster_id {
+        Some(id) => id,
+        None => controller::cluster_id(&client).await?,
+    };
+    let metrics = health.metrics.clone();
+    let aws = Arc::new(Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await);
+    let server = tokio::spawn(telemetry::serve(
+        arguments.listen,
+        health.clone(),
+        stop.clone(),
+    ));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster, "starting");
+    tokio::select! {
+        () = controller::run(client, aws, health, cluster, stop.clone()) => {}
+        served = server => served??,
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Lets go of everything on SIGTERM or Ctrl-C.
+async fn stop_on_signal(stop: CancellationToken) {
+    let mut terminate =
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(terminate) => terminate,
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be listened for");
+                return;
+            }
+        };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping: passes under way are ended");
+    stop.cancel();
+}

@@ -1,0 +1,120 @@
+//! `multiregion plan`: the same plan that the controller makes, printed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use kube::ResourceExt;
+
+use super::PlanArguments;
+use crate::app::App;
+use crate::aws::tags::OwnerKey;
+use crate::aws::{Aws, Pass};
+use crate::cloud::AwsCloud;
+use crate::model::Observed;
+use crate::plan::{Block, State};
+use crate::reconcile::{self, Options};
+use crate::{controller, topology, validate};
+
+/// How a plan is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// The plan as the engine has it, for programs.
+    Json,
+}
+
+/// How long a cluster may take to tell its id: none is needed.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(3);
+
+pub(super) async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
+    let text = read(&arguments.file)?;
+    let app = match validate::manifest(&text) {
+        Ok(app) => app,
+        Err(problems) => {
+            let problems: Vec<String> = problems
+                .iter()
+                .map(|problem| format!("  {problem}"))
+                .collect();
+            bail!(
+                "{} is refused:\n{}",
+                arguments.file.display(),
+                problems.join("\n")
+            );
+        }
+    };
+    let owner = OwnerKey {
+        cluster: match arguments.cluster_id {
+            Some(id) => id,
+            None => cluster_id().await,
+        },
+        namespace: app.namespace().unwrap_or_else(|| "default".into()),
+        name: app.name_any(),
+    };
+    let aws = Arc::new(Aws::from_environment(Arc::new(|_| {})).await);
+    let pass = Pass::new(aws.clone(), owner.clone(), true);
+    let account = aws
+        .account(&pass, &app.spec.regions.primary)
+        .await
+        .context("asking for the AWS account")?;
+    let app = App::new(owner, &account, &app.spec)?;
+    let wanted = topology::wanted(&app, &[], false);
+    let options = Options {
+        adopt: app.adopts(),
+        observe_only: true,
+    };
+    let outcome = reconcile::pass(&AwsCloud::new(pass), &wanted, &BTreeMap::new(), options).await;
+    match arguments.output {
+        Output::Text => println!("{}", outcome.plan),
+        Output::Json => println!(
+            "{}",
+            serde_json::to_string_pretty(&outcome.plan.redacted())?
+        ),
+    }
+    let unreadable = outcome
+        .snapshot
+        .values()
+        .filter(|seen| matches!(seen, Observed::Unknown(_)))
+        .count();
+    if unreadable > 0 {
+        bail!("{unreadable} resources could not be read");
+    }
+    let blocked = outcome
+        .plan
+        .steps
+        .iter()
+        .any(|step| matches!(step.state, State::Blocked(Block::Foreign(_))));
+    if blocked {
+        eprintln!("note: owners are told apart by cluster; --cluster-id says which one this is");
+    }
+    Ok(if outcome.plan.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin()).context("reading standard input");
+    }
+    std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
+}
+
+/// The id of the cluster that answers, or none: a new app has no owner to compare with.
+async fn cluster_id() -> String {
+    let ask = async {
+        let client = kube::Client::try_default().await.ok()?;
+        controller::cluster_id(&client).await.ok()
+    };
+    tokio::time::timeout(CLUSTER_TIMEOUT, ask)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| "none".into())
+}

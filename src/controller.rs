@@ -1,0 +1,216 @@
+//! The Kubernetes side: watches the objects, runs passes, writes the one status patch, tells events.
+
+mod backoff;
+mod events;
+mod passes;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::finalizer::{Event as FinalizerEvent, finalizer};
+use kube::runtime::predicates;
+use kube::runtime::{Predicate, WatchStreamExt, reflector, watcher};
+use kube::{Client, Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{FINALIZER, MultiRegionApp, MultiRegionAppStatus};
+use crate::aws::Aws;
+use crate::status::Pace;
+use crate::telemetry::Health;
+use backoff::Memory;
+
+/// Field manager of the status, and reporter of the events.
+const MANAGER: &str = "multiregion";
+/// Apps that are worked on at once. A pass mostly waits for AWS.
+const CONCURRENT_APPS: u16 = 16;
+
+/// What every pass needs.
+struct Context {
+    client: Client,
+    aws: Arc<Aws>,
+    health: Health,
+    recorder: Recorder,
+    /// Id of the cluster, part of the owner.
+    cluster: String,
+    /// What is remembered of each app, by uid; all of it may be lost.
+    memories: Mutex<HashMap<String, Memory>>,
+}
+
+/// Why a reconcile ended early.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the API server refused")]
+    Kubernetes(#[from] kube::Error),
+    /// Not an error, but what keeps the finalizer in place.
+    #[error("still deleting")]
+    StillDeleting(Duration),
+}
+
+type FinalizerError = kube::runtime::finalizer::Error<Error>;
+
+/// Why the controller could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The API server did not answer as needed.
+    #[error(
+        "reading the kube-system namespace's uid, which identifies the cluster (or set --cluster-id)"
+    )]
+    Cluster(#[source] kube::Error),
+    /// It has no uid.
+    #[error("the kube-system namespace has no uid: set --cluster-id")]
+    NoUid,
+}
+
+/// The uid of the `kube-system` namespace, which stays as long as the cluster.
+pub async fn cluster_id(client: &Client) -> Result<String, StartError> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = namespaces
+        .get("kube-system")
+        .await
+        .map_err(StartError::Cluster)?;
+    namespace.uid().ok_or(StartError::NoUid)
+}
+
+/// Runs until `stop`, then lets the passes under way end.
+pub async fn run(
+    client: Client,
+    aws: Arc<Aws>,
+    health: Health,
+    cluster: String,
+    stop: CancellationToken,
+) {
+    let apps: Api<MultiRegionApp> = Api::all(client.clone());
+    if let Err(error) = apps.list(&ListParams::default().limit(1)).await {
+        let advice = "is the definition installed (multiregion crd | kubectl apply -f -), and may this account list it?";
+        tracing::error!(error = %crate::chain(&error), advice, "MultiRegionApps cannot be listed; trying on");
+    }
+    let recorder = Recorder::new(
+        client.clone(),
+        Reporter {
+            controller: MANAGER.into(),
+            instance: None,
+        },
+    );
+    let context = Arc::new(Context {
+        client,
+        aws,
+        health,
+        recorder,
+        cluster,
+        memories: Mutex::default(),
+    });
+
+    let (reader, writer) = reflector::store();
+    // Status patches wake nothing: they change none of these.
+    let meaningful = predicates::generation
+        .combine(predicates::annotations)
+        .combine(predicates::finalizers);
+    let meaningful = meaningful.combine(deletion);
+    let stream = watcher(apps, watcher::Config::default().any_semantic())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(meaningful, kube::runtime::PredicateConfig::default());
+
+    let ready = context.health.ready.clone();
+    let listed = reader.clone();
+    tokio::spawn(async move {
+        if listed.wait_until_ready().await.is_ok() {
+            ready.store(true, Ordering::Relaxed);
+        }
+    });
+    Controller::for_stream(stream, reader)
+        .with_config(Config::default().concurrency(CONCURRENT_APPS))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, on_error, context)
+        .for_each(|result| async {
+            if let Err(error) = result {
+                tracing::debug!(error = %crate::chain(&error), "reconcile ended with an error");
+            }
+        })
+        .await;
+}
+
+/// Hash of the deletion timestamp, for the predicate.
+fn deletion(app: &MultiRegionApp) -> Option<u64> {
+    Some(u64::from(app.meta().deletion_timestamp.is_some()))
+}
+
+async fn reconcile(
+    app: Arc<MultiRegionApp>,
+    context: Arc<Context>,
+) -> Result<Action, FinalizerError> {
+    let namespace = app.namespace().unwrap_or_default();
+    let apps: Api<MultiRegionApp> = Api::namespaced(context.client.clone(), &namespace);
+    finalizer(&apps.clone(), FINALIZER, app, |event| async {
+        match event {
+            FinalizerEvent::Apply(app) => passes::apply(&context, &apps, &app).await,
+            FinalizerEvent::Cleanup(app) => passes::cleanup(&context, &apps, &app).await,
+        }
+    })
+    .await
+}
+
+fn on_error(app: Arc<MultiRegionApp>, error: &FinalizerError, context: Arc<Context>) -> Action {
+    if let kube::runtime::finalizer::Error::CleanupFailed(Error::StillDeleting(after)) = error {
+        return Action::requeue(*after);
+    }
+    tracing::warn!(app = %app.name_any(), error = %crate::chain(error), "the API server refused; trying again");
+    Action::requeue(context.remember(&app, |memory| memory.next(Pace::Recover)))
+}
+
+impl Context {
+    /// Reads or changes what is remembered of `app`.
+    fn remember<T>(&self, app: &MultiRegionApp, change: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memories = self
+            .memories
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(memories.entry(app.uid().unwrap_or_default()).or_default())
+    }
+
+    fn forget(&self, app: &MultiRegionApp) {
+        let uid = app.uid().unwrap_or_default();
+        self.memories
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(&uid);
+        self.health.metrics.conditions(&uid, std::iter::empty());
+    }
+
+    /// Writes `status` if it differs from the one that `app` has.
+    async fn patch_status(
+        &self,
+        apps: &Api<MultiRegionApp>,
+        app: &MultiRegionApp,
+        status: &MultiRegionAppStatus,
+    ) -> Result<(), kube::Error> {
+        self.health.metrics.conditions(
+            &app.uid().unwrap_or_default(),
+            status
+                .conditions
+                .iter()
+                .map(|condition| (condition.type_.as_str(), condition.status.as_str())),
+        );
+        if app.status.as_ref() == Some(status) {
+            return Ok(());
+        }
+        let patch = serde_json::json!({
+            "apiVersion": MultiRegionApp::api_version(&()),
+            "kind": MultiRegionApp::kind(&()),
+            "metadata": { "name": app.name_any(), "uid": app.uid() },
+            "status": status,
+        });
+        let parameters = PatchParams::apply(MANAGER).force();
+        apps.patch_status(&app.name_any(), &parameters, &Patch::Apply(patch))
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,109 @@
+//! How soon an app is looked at again.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::status::Pace;
+
+/// Between full passes of a settled app.
+const SETTLED: Duration = Duration::from_secs(600);
+/// After a change, when AWS's own word is checked once.
+const VERIFY: Duration = Duration::from_secs(30);
+/// Every so many passes all facets are read.
+const EVERY_FACET: u32 = 6;
+
+/// What is remembered of an app between passes; all of it may be lost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// Passes since the start of the process.
+    passes: u32,
+    /// The pace of the last pass, and how often in a row it was the same.
+    last: Option<Pace>,
+    repeats: u32,
+}
+
+impl Memory {
+    /// Counts a pass; says whether it is one that reads every facet.
+    pub(super) fn begin_pass(&mut self) -> bool {
+        let every_facet = self.passes.is_multiple_of(EVERY_FACET);
+        self.passes = self.passes.wrapping_add(1);
+        every_facet
+    }
+
+    /// How long to wait, with ± 10 % against apps that move in step.
+    pub(super) fn next(&mut self, pace: Pace) -> Duration {
+        self.repeats = if self.last == Some(pace) {
+            self.repeats + 1
+        } else {
+            0
+        };
+        self.last = Some(pace);
+        delay(pace, self.repeats).mul_f64(rand::rng().random_range(0.9..1.1))
+    }
+
+    /// As [`Memory::next`], for a pass that has just changed something and found nothing left to do.
+    pub(super) fn verify(&mut self) -> Duration {
+        self.last = None;
+        // The check is of everything.
+        self.passes = 0;
+        VERIFY
+    }
+}
+
+fn delay(pace: Pace, repeats: u32) -> Duration {
+    let doubled = |first: Duration, longest: Duration| {
+        first.saturating_mul(1 << repeats.min(16)).min(longest)
+    };
+    let seconds = Duration::from_secs;
+    match pace {
+        Pace::Settled => SETTLED,
+        // Some thirty quick looks at what takes seconds, then slower ones at what takes minutes.
+        Pace::Waiting if repeats < 10 => seconds(1),
+        Pace::Waiting if repeats < 30 => seconds(3),
+        Pace::Waiting => seconds(15),
+        Pace::Again => doubled(Duration::from_millis(300), seconds(10)),
+        Pace::Recover => doubled(seconds(1), seconds(10)),
+        Pace::Denied => doubled(seconds(5), seconds(300)),
+        // What was refused may have been a race once; after that the world outside has to change.
+        Pace::Stalled if repeats == 0 => seconds(10),
+        Pace::Stalled if repeats == 1 => seconds(60),
+        Pace::Stalled => seconds(1800),
+        Pace::Person => doubled(seconds(15), seconds(300)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_recovers_is_looked_at_within_ten_seconds_and_what_needs_a_person_within_the_hour() {
+        for repeats in 0..100 {
+            assert!(delay(Pace::Recover, repeats) <= Duration::from_secs(10));
+            assert!(delay(Pace::Again, repeats) <= Duration::from_secs(10));
+            assert!(delay(Pace::Denied, repeats) <= Duration::from_secs(300));
+            assert!(delay(Pace::Stalled, repeats) <= Duration::from_secs(3600));
+        }
+    }
+
+    #[test]
+    fn every_sixth_pass_reads_every_facet_and_the_first_does() {
+        let mut memory = Memory::default();
+        let passes: Vec<bool> = (0..8).map(|_| memory.begin_pass()).collect();
+        assert_eq!(
+            passes,
+            [true, false, false, false, false, false, true, false]
+        );
+    }
+
+    #[test]
+    fn a_change_of_pace_starts_its_backoff_anew() {
+        let mut memory = Memory::default();
+        for _ in 0..6 {
+            memory.next(Pace::Denied);
+        }
+        memory.next(Pace::Waiting);
+        assert!(memory.next(Pace::Denied) <= Duration::from_millis(5500));
+    }
+}

@@ -1,0 +1,135 @@
+//! Events: transitions of `Ready`, drift found, changes made.
+
+use kube::Resource;
+use kube::runtime::events::{Event, EventType, Recorder};
+
+use crate::api::{CONDITION_READY, MultiRegionApp, MultiRegionAppStatus};
+use crate::reconcile::Outcome;
+
+/// The API server takes 1,024 characters.
+const LONGEST_NOTE: usize = 1000;
+
+/// Tells what a pass found and did. `was_converged`: the app was, so what was found is drift.
+pub(super) async fn of_pass(
+    recorder: &Recorder,
+    app: &MultiRegionApp,
+    outcome: &Outcome,
+    was_converged: bool,
+) {
+    if was_converged && outcome.found.writes() > 0 {
+        let found = outcome.found.steps.iter().filter(|step| step.is_write());
+        let found: Vec<String> = found
+            .map(|step| format!("{} {}", step.summary(), step.id))
+            .collect();
+        publish(
+            recorder,
+            app,
+            EventType::Warning,
+            "DriftFound",
+            "Observe",
+            found.join("; "),
+        )
+        .await;
+    }
+    if !outcome.applied.is_empty() {
+        let applied: Vec<String> = outcome
+            .applied
+            .iter()
+            .map(|applied| format!("{} {}", applied.summary, applied.id))
+            .collect();
+        let reason = if was_converged {
+            "DriftCorrected"
+        } else {
+            "Applied"
+        };
+        publish(
+            recorder,
+            app,
+            EventType::Normal,
+            reason,
+            "Apply",
+            applied.join("; "),
+        )
+        .await;
+    }
+}
+
+/// Tells a transition of `Ready`.
+pub(super) async fn of_status(
+    recorder: &Recorder,
+    app: &MultiRegionApp,
+    status: &MultiRegionAppStatus,
+) {
+    let ready = |status: &MultiRegionAppStatus| {
+        status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == CONDITION_READY)
+            .cloned()
+    };
+    let Some(now) = ready(status) else { return };
+    let before = app.status.as_ref().and_then(ready);
+    let same =
+        before.is_some_and(|before| before.status == now.status && before.reason == now.reason);
+    if !same {
+        let kind = if now.status == "True" || now.reason == "Progressing" {
+            EventType::Normal
+        } else {
+            EventType::Warning
+        };
+        publish(
+            recorder,
+            app,
+            kind,
+            &now.reason,
+            "Assess",
+            format!("Ready is {}: {}", now.status, now.message),
+        )
+        .await;
+    }
+}
+
+/// Tells what a deletion left behind; the status is gone with the object.
+pub(super) async fn retained(recorder: &Recorder, app: &MultiRegionApp, outcome: &Outcome) {
+    if !outcome.plan.retained.is_empty() {
+        let left: Vec<String> = outcome
+            .plan
+            .retained
+            .iter()
+            .map(|(id, why)| format!("{id} ({why})"))
+            .collect();
+        publish(
+            recorder,
+            app,
+            EventType::Normal,
+            "Retained",
+            "Delete",
+            left.join("; "),
+        )
+        .await;
+    }
+}
+
+async fn publish(
+    recorder: &Recorder,
+    app: &MultiRegionApp,
+    type_: EventType,
+    reason: &str,
+    action: &str,
+    mut note: String,
+) {
+    if let Some((end, _)) = note.char_indices().nth(LONGEST_NOTE) {
+        note.truncate(end);
+        note.push('…');
+    }
+    let event = Event {
+        type_,
+        reason: reason.into(),
+        note: Some(note),
+        action: action.into(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&event, &app.object_ref(&())).await {
+        tracing::warn!(error = %crate::chain(&error), reason, "an event could not be written");
+    }
+}

@@ -1,0 +1,269 @@
+//! One pass of an app, and one of its deletion.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::api::Api;
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use tracing::Instrument;
+
+use super::{Context, Error, events};
+use crate::api::{
+    ANNOTATION_RECONCILE, CONDITION_READY, DeletionPolicy, ManagementPolicy, MultiRegionApp,
+    MultiRegionAppStatus,
+};
+use crate::app::{App, Invalid};
+use crate::aws::Pass;
+use crate::aws::tags::OwnerKey;
+use crate::cloud::AwsCloud;
+use crate::model::{Failure, FailureKind, ResourceId, Wanted};
+use crate::reconcile::{self, Options, Outcome};
+use crate::status::{self, Assessment, Pace, Situation};
+use crate::topology;
+
+/// A pass that takes longer is given up; what it did is found by the next.
+const PASS_BUDGET: Duration = Duration::from_secs(120);
+
+/// Brings the app to what it declares, as far as that goes now.
+pub(super) async fn apply(
+    context: &Context,
+    apps: &Api<MultiRegionApp>,
+    seen: &MultiRegionApp,
+) -> Result<Action, Error> {
+    // The cached object may be older than our own last status.
+    let Some(app) = apps.get_opt(&seen.name_any()).await? else {
+        return Ok(Action::await_change());
+    };
+    if app.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let done = run(context, &app, false).await;
+    finish(context, apps, &app, &done).await?;
+    let changed = done
+        .outcome()
+        .is_some_and(|outcome| !outcome.applied.is_empty());
+    let after = context.remember(&app, |memory| match done.assessment.pace {
+        Pace::Settled if changed => memory.verify(),
+        pace => memory.next(pace),
+    });
+    Ok(Action::requeue(after))
+}
+
+/// Takes away what the deletion policy says; an error keeps the finalizer.
+pub(super) async fn cleanup(
+    context: &Context,
+    apps: &Api<MultiRegionApp>,
+    seen: &MultiRegionApp,
+) -> Result<Action, Error> {
+    let Some(app) = apps.get_opt(&seen.name_any()).await? else {
+        return Ok(Action::await_change());
+    };
+    let untouched = app.spec.management_policy == ManagementPolicy::Observe
+        || app.spec.deletion_policy == DeletionPolicy::Retain;
+    if untouched && !app.spec.suspend {
+        context.forget(&app);
+        return Ok(Action::await_change());
+    }
+    let done = run(context, &app, true).await;
+    if let Some(outcome) = done.outcome()
+        && outcome.plan.is_empty()
+    {
+        events::retained(&context.recorder, &app, outcome).await;
+        context.forget(&app);
+        return Ok(Action::await_change());
+    }
+    finish(context, apps, &app, &done).await?;
+    Err(Error::StillDeleting(
+        context.remember(&app, |memory| memory.next(done.assessment.pace)),
+    ))
+}
+
+/// A pass that ended.
+struct Done {
+    assessment: Assessment,
+    ran: Option<Ran>,
+    was_converged: bool,
+}
+
+impl Done {
+    fn outcome(&self) -> Option<&Outcome> {
+        self.ran.as_ref().map(|ran| &ran.outcome)
+    }
+}
+
+struct Ran {
+    app: App,
+    wanted: Wanted,
+    outcome: Outcome,
+}
+
+enum NotRun {
+    Failed(Failure),
+    Invalid(Invalid),
+}
+
+async fn run(context: &Context, app: &MultiRegionApp, deleting: bool) -> Done {
+    let started = Instant::now();
+    let previous = app.status.clone().unwrap_or_default();
+    let (forced, token) = reconcile_token(app, &previous);
+    let span = tracing::info_span!(
+        "pass",
+        namespace = app.namespace(),
+        name = app.name_any(),
+        deleting
+    );
+    let ran = if app.spec.suspend {
+        None
+    } else {
+        let every_facet = context.remember(app, super::Memory::begin_pass) || forced || deleting;
+        Some(
+            ran(context, app, &previous, every_facet, deleting)
+                .instrument(span)
+                .await,
+        )
+    };
+    let result = match &ran {
+        None => status::Result::Suspended { deleting },
+        Some(Ok(ran)) => status::Result::Ran {
+            app: &ran.app,
+            wanted: &ran.wanted,
+            outcome: &ran.outcome,
+            deleting,
+        },
+        Some(Err(NotRun::Failed(failure))) => status::Result::Failed(failure),
+        Some(Err(NotRun::Invalid(invalid))) => status::Result::Invalid(invalid),
+    };
+    let generation = app.metadata.generation.unwrap_or_default();
+    let assessment = status::assess(&Situation {
+        generation,
+        previous: &previous,
+        now: Timestamp::now(),
+        handled_reconcile: token,
+        result,
+    });
+    let outcome = format!("{:?}", assessment.pace).to_lowercase();
+    context
+        .health
+        .metrics
+        .reconcile(&outcome, started.elapsed());
+    let was_converged = previous.conditions.iter().any(|condition| {
+        condition.type_ == CONDITION_READY
+            && condition.status == "True"
+            && condition.observed_generation == Some(generation)
+    });
+    Done {
+        assessment,
+        ran: ran.and_then(Result::ok),
+        was_converged: was_converged && !deleting,
+    }
+}
+
+/// Whether the annotation asks for a pass that was not made yet, and the token to record.
+fn reconcile_token(
+    app: &MultiRegionApp,
+    previous: &MultiRegionAppStatus,
+) -> (bool, Option<String>) {
+    let token = app.annotations().get(ANNOTATION_RECONCILE).cloned();
+    let handled = previous
+        .last_handled
+        .as_ref()
+        .and_then(|handled| handled.reconcile.clone());
+    // A token that is there when the object is new is recorded, not acted on.
+    let forced = token.is_some() && token != handled && previous.observed_generation.is_some();
+    (forced, token.or(handled))
+}
+
+async fn ran(
+    context: &Context,
+    object: &MultiRegionApp,
+    previous: &MultiRegionAppStatus,
+    every_facet: bool,
+    deleting: bool,
+) -> Result<Ran, NotRun> {
+    let owner = OwnerKey {
+        cluster: context.cluster.clone(),
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+    };
+    let pass = |every_facet| Pass::new(context.aws.clone(), owner.clone(), every_facet);
+    let account = context
+        .aws
+        .account(&pass(false), &object.spec.regions.primary)
+        .await
+        .map_err(NotRun::Failed)?;
+    let app = App::new(owner.clone(), &account, &object.spec).map_err(NotRun::Invalid)?;
+    let inventory = status::inventory_ids(previous);
+    let known: Vec<ResourceId> = inventory.keys().cloned().collect();
+    let known_ids: BTreeMap<ResourceId, String> = inventory
+        .into_iter()
+        .filter_map(|(id, physical)| Some((id, physical?)))
+        .collect();
+    let wanted = topology::wanted(&app, &known, deleting);
+    let options = Options {
+        adopt: app.adopts(),
+        observe_only: app.observe_only(),
+    };
+    let passes = async {
+        let cloud = AwsCloud::new(pass(every_facet));
+        let outcome = reconcile::pass(&cloud, &wanted, &known_ids, options).await;
+        if outcome.needs_every_facet {
+            // Something has to change: that is decided on a complete read only.
+            let cloud = AwsCloud::new(pass(true));
+            return reconcile::pass(&cloud, &wanted, &known_ids, options).await;
+        }
+        outcome
+    };
+    let outcome = tokio::time::timeout(PASS_BUDGET, passes)
+        .await
+        .map_err(|_| {
+            NotRun::Failed(Failure {
+                kind: FailureKind::Unreachable,
+                operation: "multiregion:Pass".into(),
+                code: "PassBudget".into(),
+                message: format!(
+                    "the pass took longer than {} s and was given up",
+                    PASS_BUDGET.as_secs()
+                ),
+            })
+        })?;
+    Ok(Ran {
+        app,
+        wanted,
+        outcome,
+    })
+}
+
+/// Metrics, events, and the one status patch.
+async fn finish(
+    context: &Context,
+    apps: &Api<MultiRegionApp>,
+    app: &MultiRegionApp,
+    done: &Done,
+) -> Result<(), Error> {
+    if let Some(outcome) = done.outcome() {
+        for applied in &outcome.applied {
+            context
+                .health
+                .metrics
+                .applied(&applied.id.kind, applied.verb);
+        }
+        if done.was_converged {
+            for step in outcome.found.steps.iter().filter(|step| step.is_write()) {
+                context
+                    .health
+                    .metrics
+                    .drift(&step.id.kind, step.change.verb());
+            }
+        }
+    }
+    context
+        .patch_status(apps, app, &done.assessment.status)
+        .await?;
+    if let Some(outcome) = done.outcome() {
+        events::of_pass(&context.recorder, app, outcome, done.was_converged).await;
+    }
+    events::of_status(&context.recorder, app, &done.assessment.status).await;
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! What `/metrics` tells. Labels are bounded: kinds, regions, operations, outcomes; never names.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::aws::CallRecord;
+use crate::model::FailureKind;
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<Reconcile, Counter>,
+    reconcile_seconds: Histogram,
+    aws_calls: Family<AwsCall, Counter>,
+    aws_seconds: Family<AwsService, Histogram, fn() -> Histogram>,
+    drift: Family<Drift, Counter>,
+    writes: Family<Drift, Counter>,
+    conditions: Family<ConditionLabels, Gauge>,
+    /// Conditions of each app, by its uid, as they were last counted.
+    counted: Mutex<std::collections::HashMap<String, Vec<ConditionLabels>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reconcile {
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AwsCall {
+    service: String,
+    operation: String,
+    region: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AwsService {
+    service: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Drift {
+    kind: String,
+    change: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabels {
+    r#type: String,
+    status: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let histogram: fn() -> Histogram =
+            || Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
+        let mut registry = Registry::with_prefix("multiregion");
+        let reconciles = Family::default();
+        registry.register(
+            "reconciles",
+            "Passes over an app, by how they ended",
+            reconciles.clone(),
+        );
+        let reconcile_seconds = Histogram::new([0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]);
+        registry.register_with_unit(
+            "reconcile",
+            "Time of a pass",
+            Unit::Seconds,
+            reconcile_seconds.clone(),
+        );
+        let aws_calls = Family::default();
+        registry.register(
+            "aws_calls",
+            "Calls to AWS, retries of the SDK not counted",
+            aws_calls.clone(),
+        );
+        let aws_seconds = Family::new_with_constructor(histogram);
+        registry.register_with_unit(
+            "aws_call",
+            "Time of a call to AWS",
+            Unit::Seconds,
+            aws_seconds.clone(),
+        );
+        let drift = Family::default();
+        registry.register(
+            "drift",
+            "Differences found in an app that was converged",
+            drift.clone(),
+        );
+        let writes = Family::default();
+        registry.register("applied", "Changes made in AWS", writes.clone());
+        let conditions = Family::default();
+        registry.register(
+            "conditions",
+            "Apps by condition and its status",
+            conditions.clone(),
+        );
+        Self {
+            registry,
+            reconciles,
+            reconcile_seconds,
+            aws_calls,
+            aws_seconds,
+            drift,
+            writes,
+            conditions,
+            counted: Mutex::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a call to AWS.
+    pub fn aws_call(&self, call: &CallRecord) {
+        let outcome = call.failure.map_or("ok", failure_label);
+        self.aws_calls
+            .get_or_create(&AwsCall {
+                service: call.service.into(),
+                operation: call.operation.into(),
+                region: call.region.clone(),
+                outcome: outcome.into(),
+            })
+            .inc();
+        self.aws_seconds
+            .get_or_create(&AwsService {
+                service: call.service.into(),
+            })
+            .observe(call.elapsed.as_secs_f64());
+    }
+
+    /// Counts a pass. `outcome` is one of a few words.
+    pub fn reconcile(&self, outcome: &str, elapsed: Duration) {
+        self.reconciles
+            .get_or_create(&Reconcile {
+                outcome: outcome.into(),
+            })
+            .inc();
+        self.reconcile_seconds.observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a difference found in an app that was converged.
+    pub fn drift(&self, kind: &str, change: &str) {
+        self.drift
+            .get_or_create(&Drift {
+                kind: kind.into(),
+                change: change.into(),
+            })
+            .inc();
+    }
+
+    /// Counts a write.
+    pub fn applied(&self, kind: &str, change: &str) {
+        self.writes
+            .get_or_create(&Drift {
+                kind: kind.into(),
+                change: change.into(),
+            })
+            .inc();
+    }
+
+    /// Counts the app `uid` under its conditions, given as (type, status); an empty list takes it out.
+    pub fn conditions<'a>(&self, uid: &str, conditions: impl Iterator<Item = (&'a str, &'a str)>) {
+        let now: Vec<ConditionLabels> = conditions
+            .map(|(name, status)| ConditionLabels {
+                r#type: name.into(),
+                status: status.into(),
+            })
+            .collect();
+        let mut counted = self
+            .counted
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        for before in counted.remove(uid).into_iter().flatten() {
+            self.conditions.get_or_create(&before).dec();
+        }
+        for labels in &now {
+            self.conditions.get_or_create(labels).inc();
+        }
+        if !now.is_empty() {
+            counted.insert(uid.into(), now);
+        }
+    }
+
+    /// All of it as OpenMetrics text.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut body = String::new();
+        text::encode(&mut body, &self.registry)?;
+        Ok(body)
+    }
+}
+
+fn failure_label(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::NotFound => "not_found",
+        FailureKind::Conflict => "conflict",
+        FailureKind::Throttled => "throttled",
+        FailureKind::Transient => "transient",
+        FailureKind::Unreachable => "unreachable",
+        FailureKind::Denied => "denied",
+        FailureKind::NoCredentials => "no_credentials",
+        FailureKind::Invalid => "invalid",
+        FailureKind::Quota => "quota",
+        FailureKind::Foreign => "foreign",
+        FailureKind::DeletionProtected => "deletion_protected",
+        FailureKind::NotYet => "not_yet",
+    }
+}

@@ -1,0 +1,97 @@
+//! What a pass came to, as the status that people and Argo CD read; a pure function of its arguments.
+//!
+//! Every condition is set on every pass, by the tables of [`conditions`]. Nothing in a status ticks: a pass that finds
+//! nothing new yields the same status, and nothing is written.
+
+mod audit;
+mod conditions;
+mod parts;
+mod runtimes;
+mod verdict;
+
+use jiff::Timestamp;
+
+use crate::api::{LastHandled, MultiRegionAppStatus};
+use crate::app::{App, Invalid};
+use crate::model::{Failure, Wanted};
+use crate::reconcile::Outcome;
+
+pub use parts::inventory_ids;
+pub use verdict::{Pace, Verdict};
+
+/// What a pass was about, and what it came to.
+pub struct Situation<'a> {
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// The status before.
+    pub previous: &'a MultiRegionAppStatus,
+    /// Now.
+    pub now: Timestamp,
+    /// Token of the reconcile annotation that this pass has answered.
+    pub handled_reconcile: Option<String>,
+    /// What came of it.
+    pub result: Result<'a>,
+}
+
+/// What came of a pass.
+pub enum Result<'a> {
+    /// It ran.
+    Ran {
+        /// The app as parsed.
+        app: &'a App,
+        /// What was wanted.
+        wanted: &'a Wanted,
+        /// What was found and done.
+        outcome: &'a Outcome,
+        /// Whether it was run to take the app away.
+        deleting: bool,
+    },
+    /// It did not run: `suspend` is set.
+    Suspended {
+        /// Whether a deletion waits for it.
+        deleting: bool,
+    },
+    /// It did not run to its end: the account could not be told, or the time for a pass was used up.
+    Failed(&'a Failure),
+    /// It did not run: the spec cannot be laid out.
+    Invalid(&'a Invalid),
+}
+
+/// A status, and how soon to look again.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Assessment {
+    /// The complete status.
+    pub status: MultiRegionAppStatus,
+    /// How soon to look again.
+    pub pace: Pace,
+}
+
+/// Turns a pass into a status.
+pub fn assess(situation: &Situation<'_>) -> Assessment {
+    let verdict = verdict::of(situation);
+    let mut status = match &situation.result {
+        Result::Ran {
+            app,
+            wanted,
+            outcome,
+            ..
+        } => parts::fill(app, wanted, outcome, situation.previous),
+        Result::Suspended { .. } | Result::Failed(_) | Result::Invalid(_) => {
+            situation.previous.clone()
+        }
+    };
+    status.observed_generation = Some(situation.generation);
+    status.conditions = conditions::all(situation, &verdict);
+    if let Some(token) = &situation.handled_reconcile {
+        status.last_handled = Some(LastHandled {
+            reconcile: Some(token.clone()),
+        });
+    }
+    Assessment {
+        status,
+        pace: verdict.pace(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

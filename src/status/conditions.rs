@@ -1,0 +1,246 @@
+//! The conditions, each set on every pass, by the design's table of situations.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::{Result, Situation, Verdict, audit, runtimes};
+use crate::api::{
+    CONDITION_CERTIFICATE_ISSUED, CONDITION_FAILOVER_HEALTHY, CONDITION_READY,
+    CONDITION_RECONCILING, CONDITION_REPLICATION_HEALTHY, CONDITION_RUNTIME_SUPPORTED,
+    CONDITION_STALLED, CONDITION_SYNCED,
+};
+
+/// A denial is normal in a role's first minute; this long, it is not.
+const DENIED_IS_STALLED: SignedDuration = SignedDuration::from_mins(10);
+/// The API server takes 32,768 characters, a reader fewer.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// `True`, `False` or `Unknown`, with a reason and a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Stand {
+    pub status: &'static str,
+    pub reason: String,
+    pub message: String,
+}
+
+impl Stand {
+    pub(super) fn new(status: &'static str, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The complete list.
+pub(super) fn all(situation: &Situation<'_>, verdict: &Verdict) -> Vec<Condition> {
+    let mut stands = vec![
+        (CONDITION_READY, ready(situation, verdict)),
+        (CONDITION_SYNCED, synced(situation, verdict)),
+    ];
+    match &situation.result {
+        Result::Ran { app, outcome, .. } => {
+            stands.push((CONDITION_FAILOVER_HEALTHY, audit::failover(app, outcome)));
+            stands.push((
+                CONDITION_REPLICATION_HEALTHY,
+                audit::replication(app, outcome),
+            ));
+            let runtime = runtimes::supported(&app.spec.function.runtime, situation.now);
+            stands.push((CONDITION_RUNTIME_SUPPORTED, runtime));
+            stands.extend(
+                audit::certificate(app, outcome).map(|stand| (CONDITION_CERTIFICATE_ISSUED, stand)),
+            );
+        }
+        _ => {
+            for name in [
+                CONDITION_FAILOVER_HEALTHY,
+                CONDITION_REPLICATION_HEALTHY,
+                CONDITION_RUNTIME_SUPPORTED,
+            ] {
+                stands.push((
+                    name,
+                    kept(situation, name, "NotObserved", "nothing was read yet"),
+                ));
+            }
+            stands.extend(
+                previous(situation, CONDITION_CERTIFICATE_ISSUED)
+                    .map(|condition| (CONDITION_CERTIFICATE_ISSUED, stand_of(condition))),
+            );
+        }
+    }
+    stands.extend(work(situation, verdict));
+    stands
+        .into_iter()
+        .map(|(name, stand)| condition(situation, name, stand))
+        .collect()
+}
+
+fn ready(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
+    match verdict {
+        Verdict::Converged => Stand::new("True", "Converged", "AWS is as declared"),
+        Verdict::Observed(0) => Stand::new("True", "Converged", "AWS is as declared"),
+        Verdict::Stalled { reason, message } => Stand::new("False", reason, message),
+        Verdict::WaitingForDns(message) => Stand::new("False", "WaitingForDNS", message),
+        Verdict::Progressing { message, .. } if !converged_before(situation) => {
+            Stand::new("False", "Progressing", message)
+        }
+        Verdict::Progressing { .. } => kept(situation, CONDITION_READY, "Progressing", ""),
+        Verdict::Denied { message, .. } | Verdict::Unreachable { message, .. } => {
+            kept(situation, CONDITION_READY, "Progressing", message)
+        }
+        Verdict::Observed(_) => kept(situation, CONDITION_READY, "NotConverged", "only observing"),
+        Verdict::Suspended { .. } => kept(
+            situation,
+            CONDITION_READY,
+            "Suspended",
+            "nothing was done yet",
+        ),
+    }
+}
+
+fn synced(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
+    match verdict {
+        Verdict::Converged => Stand::new("True", "Converged", "AWS is as declared"),
+        Verdict::Observed(0) => Stand::new("True", "Observed", "AWS is as declared"),
+        Verdict::Observed(writes) => Stand::new(
+            "False",
+            "Observed",
+            format!(
+                "{writes} changes would be made under managementPolicy: Full; see status.pending"
+            ),
+        ),
+        Verdict::Suspended { deleting } => {
+            let before = previous(situation, CONDITION_SYNCED)
+                .map_or("Unknown", |before| known(&before.status));
+            let message = if *deleting {
+                "the deletion waits until suspend is false"
+            } else {
+                "suspend is true"
+            };
+            Stand::new(before, "Suspended", message)
+        }
+        Verdict::Stalled { reason, message } => Stand::new("False", reason, message),
+        Verdict::Denied { reason, message } | Verdict::Unreachable { reason, message } => {
+            Stand::new("Unknown", reason, message)
+        }
+        Verdict::WaitingForDns(message) => Stand::new("False", "WaitingForDNS", message),
+        Verdict::Progressing { message, .. } => Stand::new("False", "Progressing", message),
+    }
+}
+
+/// `Reconciling` and `Stalled`, which are there only while they hold.
+fn work(situation: &Situation<'_>, verdict: &Verdict) -> Option<(&'static str, Stand)> {
+    match verdict {
+        Verdict::Converged | Verdict::Observed(_) | Verdict::Suspended { .. } => None,
+        Verdict::Stalled { reason, message } => {
+            Some((CONDITION_STALLED, Stand::new("True", reason, message)))
+        }
+        Verdict::Denied { reason, message } => {
+            let since = previous(situation, CONDITION_SYNCED)
+                .filter(|before| before.status == "Unknown" && before.reason == *reason)
+                .map_or(situation.now, |before| before.last_transition_time.0);
+            let long = situation.now.duration_since(since) >= DENIED_IS_STALLED;
+            let name = if long {
+                CONDITION_STALLED
+            } else {
+                CONDITION_RECONCILING
+            };
+            Some((name, Stand::new("True", reason, message)))
+        }
+        Verdict::Unreachable { reason, message } => {
+            Some((CONDITION_RECONCILING, Stand::new("True", reason, message)))
+        }
+        Verdict::WaitingForDns(message) => Some((
+            CONDITION_RECONCILING,
+            Stand::new("True", "WaitingForDNS", message),
+        )),
+        Verdict::Progressing { message, .. } => Some((
+            CONDITION_RECONCILING,
+            Stand::new("True", "Progressing", message),
+        )),
+    }
+}
+
+/// Whether this very generation was converged once.
+fn converged_before(situation: &Situation<'_>) -> bool {
+    let deleting = matches!(situation.result, Result::Ran { deleting: true, .. });
+    !deleting
+        && previous(situation, CONDITION_READY).is_some_and(|ready| {
+            ready.status == "True" && ready.observed_generation == Some(situation.generation)
+        })
+}
+
+/// The value it had at this generation; `False` with `reason` if it had none.
+fn kept(situation: &Situation<'_>, name: &str, reason: &str, message: &str) -> Stand {
+    let initial = if name == CONDITION_READY {
+        "False"
+    } else {
+        "Unknown"
+    };
+    match previous(situation, name) {
+        // A new generation that was never converged does not inherit the old one's readiness.
+        Some(before)
+            if name != CONDITION_READY
+                || before.status != "True"
+                || before.observed_generation == Some(situation.generation)
+                || reason == "Suspended" =>
+        {
+            stand_of(before)
+        }
+        _ => Stand::new(initial, reason, message),
+    }
+}
+
+fn stand_of(condition: &Condition) -> Stand {
+    Stand {
+        status: known(&condition.status),
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+    }
+}
+
+fn known(status: &str) -> &'static str {
+    match status {
+        "True" => "True",
+        "False" => "False",
+        _ => "Unknown",
+    }
+}
+
+fn previous<'a>(situation: &Situation<'a>, name: &str) -> Option<&'a Condition> {
+    situation
+        .previous
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == name)
+}
+
+fn condition(situation: &Situation<'_>, name: &str, stand: Stand) -> Condition {
+    let since = previous(situation, name)
+        .filter(|before| before.status == stand.status)
+        .map_or(seconds(situation.now), |before| {
+            before.last_transition_time.0
+        });
+    Condition {
+        type_: name.into(),
+        status: stand.status.into(),
+        reason: stand.reason,
+        message: shortened(stand.message),
+        last_transition_time: Time(since),
+        observed_generation: Some(situation.generation),
+    }
+}
+
+/// Whole seconds, as the API server keeps them: or every comparison with what was stored would differ.
+fn seconds(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+fn shortened(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE) {
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
