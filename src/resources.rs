@@ -378,6 +378,7 @@ pub fn incomplete(operation: &str, missing: &str) -> Failure {
 pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLock::new(|| {
     let kinds: Vec<Box<dyn AnyKind>> = vec![
         kind::<cloudfront_cache_policy::CachePolicy>(),
+        kind::<cloudfront_distribution::Distribution>(),
         kind::<cloudfront_origin_access_control::OriginAccessControl>(),
         kind::<cloudfront_origin_access_identity::OriginAccessIdentity>(),
         kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),

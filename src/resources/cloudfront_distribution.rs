@@ -1,120 +1,356 @@
-//! The distribution. What it does not own of the configuration is copied from the read.
+//! The distribution, found by its Comment, which is the owner key.
+//!
+//! CloudFront takes a configuration only as a whole. An update reads it, lays the managed fields over it
+//! ([`overlay`]) and sends it back with `If-Match`, so that what others have set (logging, response headers policies,
+//! functions, geographic restrictions) stays. Parts of a configuration that are newer than the SDK are not in its types
+//! and would be lost in that, so the SDK has to be kept current.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod config;
+mod overlay;
+mod read;
 
-use super::Tags;
-use crate::model::Input;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-/// Managed fields of a distribution. It is found by its Comment, which is the owner key.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Config {
-    /// Whether it serves.
-    pub enabled: bool,
-    /// As in `PriceClass_All`.
-    pub price_class: String,
-    /// Whether it has IPv6 addresses.
-    pub ipv6: bool,
-    /// As in `http2and3`.
-    pub http_version: String,
-    /// The names it answers to.
-    pub viewer: Viewer,
-    /// Seconds that an error is cached, by status code.
-    pub error_caching: BTreeMap<String, i64>,
-    /// Where requests go.
-    pub routing: Routing,
-    /// ARN of a web ACL; absent is unmanaged.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub web_acl_arn: Option<String>,
-    /// Owner's and user's tags.
-    pub tags: Tags,
+use async_trait::async_trait;
+use aws_sdk_cloudfront::types;
+
+use super::cloudfront::{COMPLETE, caller_reference};
+use super::{Action, Hint, Kind, Seen, Tags, found, incomplete};
+use crate::aws::Pass;
+use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Owner, Phase, ResourceId};
+
+pub use config::*;
+
+/// `cloudfront_distribution`; its name only tells it from others of the app.
+pub struct Distribution;
+
+#[async_trait]
+impl Kind for Distribution {
+    type Config = Config;
+
+    const NAME: &'static str = "cloudfront_distribution";
+    const OUTPUTS: &'static [&'static str] = &["id", "arn", "domain_name"];
+    const DELETED_AFTER: &'static [&'static str] = &["route53_record"];
+    const ACTIONS: &'static [Action] = &[
+        Action::on("*", &["cloudfront:ListDistributions"]),
+        Action::on(
+            "arn:aws:cloudfront::{account}:distribution/*",
+            &[
+                "cloudfront:CreateDistribution",
+                "cloudfront:CreateDistributionWithTags",
+                "cloudfront:GetDistribution",
+                "cloudfront:GetDistributionConfig",
+                "cloudfront:UpdateDistribution",
+                "cloudfront:DeleteDistribution",
+                "cloudfront:ListTagsForResource",
+                "cloudfront:TagResource",
+            ],
+        ),
+        // CloudFront checks that whoever names a web ACL may read it.
+        Action::on(
+            "arn:aws:wafv2:us-east-1:{account}:global/webacl/*",
+            &["wafv2:GetWebACL"],
+        ),
+    ];
+
+    async fn observe(
+        pass: &Pass,
+        _id: &ResourceId,
+        hint: Hint<Config>,
+    ) -> Result<Option<Seen<Config>>, Failure> {
+        let Some((distribution, mut tags)) = find(pass, hint.known_id).await? else {
+            return Ok(None);
+        };
+        if tags.is_none() && pass.every_facet() {
+            tags = Some(read_tags(pass, distribution.arn()).await?);
+        }
+        let mut seen = seen(&distribution)?;
+        match tags {
+            Some(tags) => {
+                // The Comment is ours. Without tags it is all there is to go by.
+                let by_tags = pass.owner_by_tags(pairs(&tags));
+                if let Owner::Other(_) = by_tags {
+                    seen.owner = by_tags;
+                }
+                seen.config.tags = tags;
+            }
+            None => {
+                seen.unread.insert("tags");
+            }
+        }
+        Ok(Some(seen))
+    }
+
+    async fn create(
+        pass: &Pass,
+        id: &ResourceId,
+        desired: &Config,
+    ) -> Result<Seen<Config>, Failure> {
+        let config = overlay::created(
+            &caller_reference(pass, id),
+            &pass.owner().comment(),
+            desired,
+        );
+        let with_tags = types::DistributionConfigWithTags::builder()
+            .distribution_config(config)
+            .tags(tags(&desired.tags))
+            .build();
+        let create = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .create_distribution_with_tags()
+            .distribution_config_with_tags(with_tags)
+            .send();
+        let answer = pass
+            .call("cloudfront", "CreateDistributionWithTags", GLOBAL, create)
+            .await?;
+        let distribution = answer
+            .distribution()
+            .ok_or_else(|| incomplete("cloudfront:CreateDistributionWithTags", "Distribution"))?;
+        let mut seen = seen(distribution)?;
+        seen.config.tags.clone_from(&desired.tags);
+        Ok(seen)
+    }
+
+    async fn update(
+        pass: &Pass,
+        _id: &ResourceId,
+        live: Seen<Config>,
+        desired: &Config,
+        changed: &BTreeSet<String>,
+    ) -> Result<Seen<Config>, Failure> {
+        let distribution_id = live.physical_id.clone();
+        let mut now = live;
+        if changed.iter().any(|field| field != "tags") {
+            let (mut config, etag) = get_config(pass, &distribution_id).await?;
+            overlay::overlay(&mut config, &pass.owner().comment(), desired, changed);
+            now = put_config(pass, &distribution_id, etag, config).await?;
+        }
+        if changed.contains("tags") {
+            let tag = pass
+                .clients(GLOBAL)
+                .cloudfront
+                .tag_resource()
+                .resource(now.outputs.get("arn").cloned().unwrap_or_default())
+                .tags(tags(&desired.tags))
+                .send();
+            pass.call("cloudfront", "TagResource", GLOBAL, tag).await?;
+        }
+        now.config.tags.clone_from(&desired.tags);
+        now.owner = Owner::Ours;
+        Ok(now)
+    }
+
+    /// Disables it, and once that is deployed everywhere deletes it: CloudFront refuses to do otherwise.
+    async fn delete(
+        pass: &Pass,
+        _id: &ResourceId,
+        live: Seen<Config>,
+        _data: DataPolicy,
+    ) -> Result<Deleted, Failure> {
+        let pending = || Deleted::Pending("disabled, waiting for Deployed".into());
+        if !live.config.enabled && live.phase != Phase::Ready {
+            return Ok(pending());
+        }
+        let (mut config, etag) = get_config(pass, &live.physical_id).await?;
+        if config.enabled {
+            config.enabled = false;
+            put_config(pass, &live.physical_id, etag, config).await?;
+            return Ok(pending());
+        }
+        let delete = pass
+            .clients(GLOBAL)
+            .cloudfront
+            .delete_distribution()
+            .id(&live.physical_id)
+            .if_match(etag)
+            .send();
+        pass.call("cloudfront", "DeleteDistribution", GLOBAL, delete)
+            .await?;
+        Ok(Deleted::Gone)
+    }
 }
 
-/// The names a distribution answers to, and the certificate for them: neither is of use without the other.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Viewer {
-    /// Host names.
-    pub aliases: BTreeSet<String>,
-    /// ARN of the certificate, served by SNI; none for CloudFront's own.
-    pub certificate_arn: Option<Input>,
-    /// As in `TLSv1.2_2021`; none with CloudFront's own certificate, where it cannot be chosen.
-    pub minimum_tls: Option<String>,
+fn seen(distribution: &types::Distribution) -> Result<Seen<Config>, Failure> {
+    let config = distribution
+        .distribution_config()
+        .ok_or_else(|| incomplete("cloudfront:GetDistribution", "DistributionConfig"))?;
+    let mut seen = Seen::ours(read::read(config), distribution.id())
+        .output("id", distribution.id())
+        .output("arn", distribution.arn())
+        .output("domain_name", distribution.domain_name());
+    if distribution.status() != "Deployed" {
+        seen.phase = Phase::Pending(format!("Deployed ({})", distribution.status()));
+    }
+    Ok(seen)
 }
 
-/// Where requests go. One field, since its parts refer to each other by origin id.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Routing {
-    /// By origin id.
-    pub origins: BTreeMap<String, Origin>,
-    /// By group id.
-    pub groups: BTreeMap<String, OriginGroup>,
-    /// For every path that no behavior takes.
-    pub default_behavior: Behavior,
-    /// In the order they are tried.
-    pub behaviors: Vec<PathBehavior>,
+/// The app's distribution, and its tags where they were needed to tell.
+async fn find(
+    pass: &Pass,
+    known_id: Option<String>,
+) -> Result<Option<(types::Distribution, Option<Tags>)>, Failure> {
+    if let Some(known_id) = known_id
+        && let Some(distribution) = found(get(pass, &known_id).await)?
+    {
+        let comment = distribution
+            .distribution_config()
+            .map_or("", types::DistributionConfig::comment);
+        if pass.owner().of_comment(comment) == Owner::Ours {
+            return Ok(Some((distribution, None)));
+        }
+        // Somebody may have written another Comment: taken for another's it would be made a second time.
+        let tags = read_tags(pass, distribution.arn()).await?;
+        if pass.owner_by_tags(pairs(&tags)) == Owner::Ours {
+            return Ok(Some((distribution, Some(tags))));
+        }
+    }
+    let mut best: Option<(bool, String, Tags)> = None;
+    for (id, arn) in commented(pass).await? {
+        let tags = read_tags(pass, &arn).await?;
+        let confirmed = pass.owner_by_tags(pairs(&tags)) == Owner::Ours;
+        // Of several with our Comment the one with our tags, and always the same one.
+        let better = best.as_ref().is_none_or(|(best_confirmed, best_id, _)| {
+            (confirmed, best_id) > (*best_confirmed, &id)
+        });
+        if better {
+            best = Some((confirmed, id, tags));
+        }
+    }
+    let Some((_, id, tags)) = best else {
+        return Ok(None);
+    };
+    Ok(found(get(pass, &id).await)?.map(|distribution| (distribution, Some(tags))))
 }
 
-/// An origin.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Origin {
-    /// Host name.
-    pub domain: Input,
-    /// How CloudFront shows who it is.
-    pub access: Access,
-    /// 1 to 3.
-    pub connection_attempts: i32,
-    /// Seconds, 1 to 10.
-    pub connection_timeout: i32,
-    /// Seconds; only for function URLs.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub response_timeout: Option<i32>,
+/// Id and ARN of each distribution whose Comment is the owner key; list summaries carry no CallerReference.
+async fn commented(pass: &Pass) -> Result<Vec<(String, String)>, Failure> {
+    let clients = pass.clients(GLOBAL);
+    let (mut ours, mut marker) = (Vec::new(), None);
+    loop {
+        let page = clients
+            .cloudfront
+            .list_distributions()
+            .set_marker(marker)
+            .send();
+        let page = pass
+            .call("cloudfront", "ListDistributions", GLOBAL, page)
+            .await?;
+        let (items, next) = page
+            .distribution_list
+            .map(|page| (page.items.unwrap_or_default(), page.next_marker))
+            .unwrap_or_default();
+        // A staging distribution is a copy of its primary one, Comment included.
+        ours.extend(
+            items
+                .into_iter()
+                .filter(|item| {
+                    !item.staging() && pass.owner().of_comment(item.comment()) == Owner::Ours
+                })
+                .map(|item| (item.id, item.arn)),
+        );
+        marker = next.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            return Ok(ours);
+        }
+    }
 }
 
-/// How CloudFront shows an origin who it is.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub enum Access {
-    /// A function URL (HTTPS only), by the id of an origin access control of type `lambda`.
-    FunctionUrl(Input),
-    /// A bucket, by the id of an origin access control of type `s3`.
-    BucketByControl(Input),
-    /// A bucket, by the id of an origin access identity.
-    BucketByIdentity(Input),
-    /// Something that is never wanted, in words; only seen, where somebody else changed the origin.
-    Other(String),
+async fn get(pass: &Pass, distribution_id: &str) -> Result<types::Distribution, Failure> {
+    let clients = pass.clients(GLOBAL);
+    let get = clients
+        .cloudfront
+        .get_distribution()
+        .id(distribution_id)
+        .send();
+    let answer = pass
+        .call("cloudfront", "GetDistribution", GLOBAL, get)
+        .await?;
+    answer
+        .distribution
+        .ok_or_else(|| incomplete("cloudfront:GetDistribution", "Distribution"))
 }
 
-/// Two origins, the second tried when the first answers one of the codes.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct OriginGroup {
-    /// Origin ids, primary first.
-    pub members: Vec<String>,
-    /// HTTP status codes.
-    pub status_codes: BTreeSet<i32>,
+async fn get_config(
+    pass: &Pass,
+    distribution_id: &str,
+) -> Result<(types::DistributionConfig, String), Failure> {
+    const OPERATION: &str = "cloudfront:GetDistributionConfig";
+    let clients = pass.clients(GLOBAL);
+    let get = clients
+        .cloudfront
+        .get_distribution_config()
+        .id(distribution_id)
+        .send();
+    let answer = pass
+        .call("cloudfront", "GetDistributionConfig", GLOBAL, get)
+        .await?;
+    let config = answer
+        .distribution_config
+        .ok_or_else(|| incomplete(OPERATION, "DistributionConfig"))?;
+    let etag = answer.e_tag.ok_or_else(|| incomplete(OPERATION, "ETag"))?;
+    Ok((config, etag))
 }
 
-/// A behavior for some paths.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct PathBehavior {
-    /// As in `/_nuxt/*`.
-    pub path: String,
-    /// What happens to them.
-    pub behavior: Behavior,
+async fn put_config(
+    pass: &Pass,
+    distribution_id: &str,
+    etag: String,
+    config: types::DistributionConfig,
+) -> Result<Seen<Config>, Failure> {
+    let update = pass
+        .clients(GLOBAL)
+        .cloudfront
+        .update_distribution()
+        .id(distribution_id)
+        .if_match(etag)
+        .distribution_config(config)
+        .send();
+    let answer = pass
+        .call("cloudfront", "UpdateDistribution", GLOBAL, update)
+        .await?;
+    let distribution = answer
+        .distribution()
+        .ok_or_else(|| incomplete("cloudfront:UpdateDistribution", "Distribution"))?;
+    seen(distribution)
 }
 
-/// What happens to a request.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Behavior {
-    /// Id of an origin or a group.
-    pub target: String,
-    /// HTTP methods. `GET` and `HEAD` (and `OPTIONS` where allowed) are cached.
-    pub methods: BTreeSet<String>,
-    /// Id of the cache policy.
-    pub cache_policy: Input,
-    /// Id of the origin request policy.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub origin_request_policy: Option<Input>,
-    /// What viewers may speak, as CloudFront spells it: `redirect-to-https`.
-    pub viewer_protocol: String,
-    /// Whether answers are compressed for viewers that accept it.
-    pub compress: bool,
+async fn read_tags(pass: &Pass, arn: &str) -> Result<Tags, Failure> {
+    let clients = pass.clients(GLOBAL);
+    let list = clients
+        .cloudfront
+        .list_tags_for_resource()
+        .resource(arn)
+        .send();
+    let answer = pass
+        .call("cloudfront", "ListTagsForResource", GLOBAL, list)
+        .await?;
+    let tags = answer.tags().map_or(&[][..], types::Tags::items);
+    Ok(tags
+        .iter()
+        .map(|tag| {
+            (
+                tag.key().to_owned(),
+                tag.value().unwrap_or_default().to_owned(),
+            )
+        })
+        .collect())
+}
+
+fn pairs(tags: &Tags) -> impl Iterator<Item = (&str, &str)> {
+    tags.iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+fn tags(tags: &Tags) -> types::Tags {
+    let tag = |(key, value): (&String, &String)| {
+        types::Tag::builder()
+            .key(key)
+            .value(value)
+            .build()
+            .expect(COMPLETE)
+    };
+    types::Tags::builder()
+        .set_items(Some(tags.iter().map(tag).collect()))
+        .build()
 }

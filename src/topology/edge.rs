@@ -243,7 +243,8 @@ fn routing(app: &App, dr: Option<&Site>) -> Routing {
         .iter()
         .flat_map(|dr| {
             let group = |primary: &str, secondary: &str| OriginGroup {
-                members: vec![primary.into(), secondary.into()],
+                primary: primary.into(),
+                secondary: secondary.into(),
                 status_codes: cdn.failover_status_codes.iter().copied().collect(),
             };
             [
