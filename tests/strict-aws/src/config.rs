@@ -162,6 +162,9 @@ pub struct Delays {
     /// A table is `UPDATING` after a change. AWS: seconds to minutes.
     #[serde(with = "seconds")]
     pub table_updating: Duration,
+    /// A table is `DELETING`. AWS: seconds.
+    #[serde(with = "seconds")]
+    pub table_deleting: Duration,
     /// A replica is `CREATING` or `DELETING`. AWS: minutes.
     #[serde(with = "seconds")]
     pub replica_changing: Duration,
@@ -196,6 +199,7 @@ impl Default for Delays {
             role_not_assumable: seconds(6),
             table_creating: seconds(3),
             table_updating: seconds(2),
+            table_deleting: seconds(2),
             replica_changing: seconds(4),
             replica_seeded: Duration::ZERO,
             certificate_record: seconds(3),

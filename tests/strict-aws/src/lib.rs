@@ -26,6 +26,7 @@ mod admin;
 mod call;
 mod cloudfront;
 mod config;
+mod dynamodb;
 mod exchange;
 mod fault;
 mod iam;

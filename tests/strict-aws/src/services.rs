@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::call::Service;
 use crate::exchange::{Exchange, Outcome};
-use crate::{cloudfront, iam, lambda, sts};
+use crate::{cloudfront, dynamodb, iam, lambda, sts};
 
 /// What the proxy remembers, since the emulator does not: each service keeps its own.
 #[derive(Default)]
@@ -13,6 +13,7 @@ pub(crate) struct State {
     /// The accounts of session keys.
     pub(crate) sessions: Memory<HashMap<String, String>>,
     pub(crate) cloudfront: cloudfront::State,
+    pub(crate) dynamodb: dynamodb::State,
     pub(crate) iam: iam::State,
     pub(crate) lambda: lambda::State,
 }
@@ -31,6 +32,7 @@ impl<T> Memory<T> {
 pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
     match exchange.service {
         Service::CloudFront => cloudfront::handle(exchange).await,
+        Service::DynamoDb => dynamodb::handle(exchange).await,
         Service::Iam => iam::handle(exchange).await,
         Service::Lambda => lambda::handle(exchange).await,
         Service::Sts => sts::handle(exchange).await,

@@ -7,6 +7,7 @@
 )]
 
 mod cloudfront;
+mod dynamodb;
 mod faults;
 mod framework;
 mod iam;

@@ -107,6 +107,12 @@ impl Aws {
         }
     }
 
+    /// The same account behind a new proxy, which remembers nothing.
+    pub async fn restarted(self) -> Self {
+        let proxy = Proxy::start(emulator(), self.proxy.config()).await.unwrap();
+        Self { proxy, ..self }
+    }
+
     /// A proxy with one group of rules only.
     pub async fn only(switch: impl FnOnce(&mut Strict)) -> Self {
         let mut config = Config::transparent();
