@@ -383,6 +383,7 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
         kind::<cloudfront_origin_access_identity::OriginAccessIdentity>(),
         kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),
         kind::<cloudwatch_log_group::LogGroup>(),
+        kind::<iam_role::Role>(),
         kind::<s3_bucket::Bucket>(),
     ];
     kinds

@@ -1,18 +1,556 @@
-//! An IAM role with its inline policies.
+//! An IAM role with its trust policy and its inline policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Tags;
-use super::policy::Statements;
+use async_trait::async_trait;
+use aws_sdk_iam::types;
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::policy::{Document, Statements};
+use super::{Action, Hint, Kind, Seen, Tags, found, incomplete};
+use crate::aws::Pass;
+use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Owner, Phase, ResourceId};
+
+/// `iam_role`; its name is the role's, as in `shop-lambda-role`.
+pub struct Role;
+
+/// What the names of our inline policies begin with. Those with other names are others', and stay as long as the role.
+pub const POLICY_PREFIX: &str = "multiregion-";
 
 /// Managed fields of a role.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Config {
-    /// Services that may assume it, as in `lambda.amazonaws.com`.
+    /// Services that may assume it, as in `lambda.amazonaws.com`. Observed besides: the raw text of each other
+    /// statement of the trust policy, which is then a difference and goes.
     pub trusted_services: BTreeSet<String>,
-    /// Statements by the inline policy's name. Others' inline policies stay.
+    /// Statements by the inline policy's name, which begins with [`POLICY_PREFIX`]. Others' inline policies stay.
     pub inline_policies: BTreeMap<String, Statements>,
     /// Owner's and user's tags.
     pub tags: Tags,
+}
+
+#[async_trait]
+impl Kind for Role {
+    type Config = Config;
+
+    const NAME: &'static str = "iam_role";
+    const OUTPUTS: &'static [&'static str] = &["arn"];
+    const DELETED_AFTER: &'static [&'static str] = &["lambda_function", "s3_bucket_replication"];
+    const ACTIONS: &'static [Action] = &[Action::on(
+        "arn:aws:iam::{account}:role/{prefix}",
+        &[
+            "iam:CreateRole",
+            "iam:DeleteRole",
+            "iam:DeleteRolePolicy",
+            "iam:DetachRolePolicy",
+            "iam:GetRole",
+            "iam:GetRolePolicy",
+            "iam:ListAttachedRolePolicies",
+            "iam:ListRolePolicies",
+            "iam:PutRolePolicy",
+            "iam:TagRole",
+            "iam:UpdateAssumeRolePolicy",
+        ],
+    )];
+
+    async fn observe(
+        pass: &Pass,
+        id: &ResourceId,
+        hint: Hint<Config>,
+    ) -> Result<Option<Seen<Config>>, Failure> {
+        let get = pass.clients(GLOBAL).iam.get_role().role_name(&id.name);
+        let Some(answer) = found(pass.call("iam", "GetRole", GLOBAL, get.send()).await)? else {
+            return Ok(None);
+        };
+        let role = answer
+            .role
+            .ok_or_else(|| incomplete("iam:GetRole", "role"))?;
+        let mut names: BTreeSet<String> = hint
+            .wanted
+            .map(|wanted| wanted.inline_policies.into_keys().collect())
+            .unwrap_or_default();
+        // A policy of ours that is no longer wanted shows only in the list.
+        if pass.every_facet() {
+            let listed = inline_policy_names(pass, &id.name).await?;
+            names.extend(
+                listed
+                    .into_iter()
+                    .filter(|name| name.starts_with(POLICY_PREFIX)),
+            );
+        }
+        let reads = names.into_iter().map(|name| async move {
+            let statements = inline_policy(pass, &id.name, &name).await?;
+            Ok(statements.map(|statements| (name, statements)))
+        });
+        let inline_policies = try_join_all(reads).await?.into_iter().flatten().collect();
+        seen(pass, &role, inline_policies).map(Some)
+    }
+
+    async fn create(
+        pass: &Pass,
+        id: &ResourceId,
+        desired: &Config,
+    ) -> Result<Seen<Config>, Failure> {
+        let create = pass
+            .clients(GLOBAL)
+            .iam
+            .create_role()
+            .role_name(&id.name)
+            .assume_role_policy_document(trust_policy(&desired.trusted_services))
+            .set_tags(Some(tags(&desired.tags)));
+        let answer = pass
+            .call("iam", "CreateRole", GLOBAL, create.send())
+            .await?;
+        let role = answer
+            .role
+            .ok_or_else(|| incomplete("iam:CreateRole", "role"))?;
+        let puts = desired
+            .inline_policies
+            .iter()
+            .map(|(name, statements)| put_policy(pass, &id.name, name, statements));
+        try_join_all(puts).await?;
+        Ok(Seen::ours(desired.clone(), role.arn()).output("arn", role.arn()))
+    }
+
+    async fn update(
+        pass: &Pass,
+        id: &ResourceId,
+        live: Seen<Config>,
+        desired: &Config,
+        changed: &BTreeSet<String>,
+    ) -> Result<Seen<Config>, Failure> {
+        let mut config = live.config;
+        let iam = &pass.clients(GLOBAL).iam;
+        if changed.contains("trusted_services") {
+            let update = iam
+                .update_assume_role_policy()
+                .role_name(&id.name)
+                .policy_document(trust_policy(&desired.trusted_services))
+                .send();
+            pass.call("iam", "UpdateAssumeRolePolicy", GLOBAL, update)
+                .await?;
+            config.trusted_services = desired.trusted_services.clone();
+        }
+        if changed.contains("inline_policies") {
+            bring_policies(
+                pass,
+                &id.name,
+                &config.inline_policies,
+                &desired.inline_policies,
+            )
+            .await?;
+            config.inline_policies = desired.inline_policies.clone();
+        }
+        if changed.contains("tags") {
+            let tag = iam
+                .tag_role()
+                .role_name(&id.name)
+                .set_tags(Some(tags(&desired.tags)))
+                .send();
+            pass.call("iam", "TagRole", GLOBAL, tag).await?;
+            config.tags.extend(desired.tags.clone());
+        }
+        Ok(Seen {
+            config,
+            owner: Owner::Ours,
+            phase: Phase::Ready,
+            ..live
+        })
+    }
+
+    async fn delete(
+        pass: &Pass,
+        id: &ResourceId,
+        _live: Seen<Config>,
+        _data: DataPolicy,
+    ) -> Result<Deleted, Failure> {
+        // A role goes only without policies, whoever put them there.
+        let names = inline_policy_names(pass, &id.name).await?;
+        try_join_all(names.iter().map(|name| delete_policy(pass, &id.name, name))).await?;
+        detach_policies(pass, &id.name).await?;
+        let delete = pass.clients(GLOBAL).iam.delete_role().role_name(&id.name);
+        pass.call("iam", "DeleteRole", GLOBAL, delete.send())
+            .await?;
+        Ok(Deleted::Gone)
+    }
+}
+
+fn seen(
+    pass: &Pass,
+    role: &types::Role,
+    inline_policies: BTreeMap<String, Statements>,
+) -> Result<Seen<Config>, Failure> {
+    let tags: Tags = role
+        .tags()
+        .iter()
+        .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
+        .collect();
+    let owner = pass.owner_by_tags(
+        tags.iter()
+            .map(|(key, value)| (key.as_str(), value.as_str())),
+    );
+    let trust = role.assume_role_policy_document().unwrap_or("{}");
+    let config = Config {
+        trusted_services: trusted_services(trust)?,
+        inline_policies,
+        tags,
+    };
+    Ok(Seen {
+        owner,
+        ..Seen::ours(config, role.arn()).output("arn", role.arn())
+    })
+}
+
+/// Whom the trust policy admits; what is more than "this service may assume it" stands as its raw text, so that a
+/// person, an account or a condition added by hand never passes for what is wanted.
+fn trusted_services(document: &str) -> Result<BTreeSet<String>, Failure> {
+    let document = Document::parse(document, "iam:GetRole")?;
+    let mut trusted = BTreeSet::new();
+    for raw in document.raw() {
+        let mut plain = raw.clone();
+        let services = plain
+            .as_object_mut()
+            .and_then(|statement| statement.shift_remove("Principal"))
+            .and_then(|principal| services_of(principal.as_object()?));
+        if let Some(statement) = plain.as_object_mut() {
+            statement.shift_remove("Sid");
+        }
+        let assumes = plain == json!({"Effect": "Allow", "Action": "sts:AssumeRole"})
+            || plain == json!({"Effect": "Allow", "Action": ["sts:AssumeRole"]});
+        match services {
+            Some(services) if assumes => trusted.extend(services),
+            _ => {
+                trusted.insert(raw.to_string());
+            }
+        }
+    }
+    Ok(trusted)
+}
+
+/// The services of a principal that names nothing else.
+fn services_of(principal: &serde_json::Map<String, serde_json::Value>) -> Option<Vec<String>> {
+    match principal.get("Service")? {
+        _ if principal.len() > 1 => None,
+        serde_json::Value::String(service) => Some(vec![service.clone()]),
+        services => serde_json::from_value(services.clone()).ok(),
+    }
+}
+
+fn trust_policy(services: &BTreeSet<String>) -> String {
+    let document = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": {"Service": services},
+            "Action": "sts:AssumeRole",
+        }],
+    });
+    document.to_string()
+}
+
+fn tags(tags: &Tags) -> Vec<types::Tag> {
+    tags.iter()
+        .map(|(key, value)| {
+            types::Tag::builder()
+                .key(key)
+                .value(value)
+                .build()
+                .expect("a tag with key and value is complete")
+        })
+        .collect()
+}
+
+async fn inline_policy_names(pass: &Pass, role: &str) -> Result<Vec<String>, Failure> {
+    let (mut names, mut marker) = (Vec::new(), None);
+    loop {
+        let page = pass
+            .clients(GLOBAL)
+            .iam
+            .list_role_policies()
+            .role_name(role)
+            .set_marker(marker)
+            .send();
+        let page = pass.call("iam", "ListRolePolicies", GLOBAL, page).await?;
+        names.extend(page.policy_names);
+        marker = page.marker.filter(|_| page.is_truncated);
+        if marker.is_none() {
+            return Ok(names);
+        }
+    }
+}
+
+async fn inline_policy(pass: &Pass, role: &str, name: &str) -> Result<Option<Statements>, Failure> {
+    let get = pass
+        .clients(GLOBAL)
+        .iam
+        .get_role_policy()
+        .role_name(role)
+        .policy_name(name)
+        .send();
+    let Some(answer) = found(pass.call("iam", "GetRolePolicy", GLOBAL, get).await)? else {
+        return Ok(None);
+    };
+    let document = Document::parse(answer.policy_document(), "iam:GetRolePolicy")?;
+    Ok(Some(document.typed(|_| true)))
+}
+
+/// Puts what differs, and takes away what is ours and no longer wanted.
+async fn bring_policies(
+    pass: &Pass,
+    role: &str,
+    live: &BTreeMap<String, Statements>,
+    desired: &BTreeMap<String, Statements>,
+) -> Result<(), Failure> {
+    let puts = desired
+        .iter()
+        .filter(|(name, statements)| live.get(*name) != Some(statements))
+        .map(|(name, statements)| put_policy(pass, role, name, statements));
+    try_join_all(puts).await?;
+    let surplus = live
+        .keys()
+        .filter(|name| name.starts_with(POLICY_PREFIX) && !desired.contains_key(*name))
+        .map(|name| delete_policy(pass, role, name));
+    try_join_all(surplus).await?;
+    Ok(())
+}
+
+async fn put_policy(
+    pass: &Pass,
+    role: &str,
+    name: &str,
+    statements: &Statements,
+) -> Result<(), Failure> {
+    let put = pass
+        .clients(GLOBAL)
+        .iam
+        .put_role_policy()
+        .role_name(role)
+        .policy_name(name)
+        .policy_document(Document::of(statements).to_string())
+        .send();
+    pass.call("iam", "PutRolePolicy", GLOBAL, put)
+        .await
+        .map(drop)
+}
+
+async fn delete_policy(pass: &Pass, role: &str, name: &str) -> Result<(), Failure> {
+    let delete = pass
+        .clients(GLOBAL)
+        .iam
+        .delete_role_policy()
+        .role_name(role)
+        .policy_name(name)
+        .send();
+    found(
+        pass.call("iam", "DeleteRolePolicy", GLOBAL, delete)
+            .await
+            .map(drop),
+    )
+    .map(drop)
+}
+
+async fn detach_policies(pass: &Pass, role: &str) -> Result<(), Failure> {
+    let iam = &pass.clients(GLOBAL).iam;
+    let (mut policies, mut marker) = (Vec::new(), None);
+    loop {
+        let list = iam
+            .list_attached_role_policies()
+            .role_name(role)
+            .set_marker(marker)
+            .send();
+        let page = pass
+            .call("iam", "ListAttachedRolePolicies", GLOBAL, list)
+            .await?;
+        policies.extend(page.attached_policies.unwrap_or_default());
+        marker = page.marker.filter(|_| page.is_truncated);
+        if marker.is_none() {
+            break;
+        }
+    }
+    for policy in policies {
+        let detach = iam
+            .detach_role_policy()
+            .role_name(role)
+            .set_policy_arn(policy.policy_arn)
+            .send();
+        found(pass.call("iam", "DetachRolePolicy", GLOBAL, detach).await)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+    use super::*;
+    use crate::resources::testing::{Answer, Asked, Asks, recording};
+
+    fn id() -> ResourceId {
+        ResourceId::global("iam_role", "shop-lambda-role")
+    }
+
+    fn encoded(document: &str) -> String {
+        utf8_percent_encode(document, NON_ALPHANUMERIC).to_string()
+    }
+
+    fn wrapped(operation: &str, result: &str) -> Answer {
+        Answer::new(
+            200,
+            format!(
+                "<{operation}Response xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><{operation}Result>{result}\
+                 </{operation}Result></{operation}Response>"
+            ),
+        )
+    }
+
+    fn form(asked: &Asked, name: &str) -> String {
+        let value = asked
+            .body
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(&format!("{name}=")))
+            .unwrap_or_default();
+        value.to_owned()
+    }
+
+    /// IAM with one role, trusted as `trust` says, with inline policies `multiregion-old`, `theirs`, `multiregion-primary`
+    /// listed on two pages.
+    fn iam(trust: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
+        move |asked| match form(asked, "Action").as_str() {
+            "GetRole" => {
+                let trust = encoded(trust);
+                let tags = "<member><Key>team</Key><Value>web</Value></member>";
+                wrapped(
+                    "GetRole",
+                    &format!(
+                        "<Role><Path>/</Path><RoleName>shop-lambda-role</RoleName><RoleId>AROA1</RoleId>\
+                         <Arn>arn:aws:iam::123456789012:role/shop-lambda-role</Arn><CreateDate>2026-01-01T00:00:00Z\
+                         </CreateDate><AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument><MaxSessionDuration>\
+                         3600</MaxSessionDuration><Tags>{tags}</Tags><RoleLastUsed/></Role>"
+                    ),
+                )
+            }
+            "ListRolePolicies" if form(asked, "Marker").is_empty() => wrapped(
+                "ListRolePolicies",
+                "<PolicyNames><member>multiregion-old</member><member>theirs</member></PolicyNames>\
+                 <IsTruncated>true</IsTruncated><Marker>next</Marker>",
+            ),
+            "ListRolePolicies" => wrapped(
+                "ListRolePolicies",
+                "<PolicyNames><member>multiregion-primary</member></PolicyNames><IsTruncated>false</IsTruncated>",
+            ),
+            "GetRolePolicy" if form(asked, "PolicyName") == "multiregion-dr" => {
+                Answer::xml_error(404, "NoSuchEntity", "cannot be found")
+            }
+            "GetRolePolicy" => {
+                let name = form(asked, "PolicyName");
+                let document = encoded(
+                    r#"{"Version":"2012-10-17","Statement":{"Sid":"A","Effect":"Allow","Action":"s3:GetObject","Resource":["arn:aws:s3:::b/*","arn:aws:s3:::a/*"]}}"#,
+                );
+                wrapped(
+                    "GetRolePolicy",
+                    &format!(
+                        "<RoleName>shop-lambda-role</RoleName><PolicyName>{name}</PolicyName>\
+                         <PolicyDocument>{document}</PolicyDocument>"
+                    ),
+                )
+            }
+            other => Answer::xml_error(400, "Unexpected", other),
+        }
+    }
+
+    fn wanted() -> Config {
+        let names = ["multiregion-primary", "multiregion-dr"];
+        Config {
+            trusted_services: BTreeSet::from(["lambda.amazonaws.com".into()]),
+            inline_policies: names
+                .into_iter()
+                .map(|name| (name.into(), Statements::new()))
+                .collect(),
+            tags: Tags::new(),
+        }
+    }
+
+    async fn observed(every_facet: bool, trust: &'static str) -> (Seen<Config>, Asks) {
+        let (pass, asks) = recording(every_facet, iam(trust));
+        let hint = Hint {
+            known_id: None,
+            wanted: Some(wanted()),
+        };
+        let seen = Role::observe(&pass, &id(), hint).await;
+        (seen.expect("it is read").expect("it is there"), asks)
+    }
+
+    const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"","Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+
+    #[tokio::test]
+    async fn all_of_our_policies_are_read_and_none_of_others() {
+        let (seen, asks) = observed(true, TRUST).await;
+        let names: Vec<_> = seen.config.inline_policies.keys().collect();
+        assert_eq!(names, ["multiregion-old", "multiregion-primary"]);
+        let resources = &seen.config.inline_policies["multiregion-old"]["A"].resources;
+        assert_eq!(
+            resources,
+            &BTreeSet::from(["arn:aws:s3:::a/*".into(), "arn:aws:s3:::b/*".into()])
+        );
+        assert_eq!(
+            seen.config.trusted_services,
+            BTreeSet::from(["lambda.amazonaws.com".into()])
+        );
+        assert_eq!(seen.owner, Owner::Nobody);
+        assert_eq!(
+            seen.outputs["arn"],
+            "arn:aws:iam::123456789012:role/shop-lambda-role"
+        );
+        assert_eq!(asks.lock().expect("no panic").len(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_quick_look_reads_the_role_and_the_wanted_policies_alone() {
+        let (seen, asks) = observed(false, TRUST).await;
+        let names: Vec<_> = seen.config.inline_policies.keys().collect();
+        assert_eq!(names, ["multiregion-primary"]);
+        assert!(seen.unread.is_empty());
+        assert_eq!(asks.lock().expect("no panic").len(), 3);
+    }
+
+    #[tokio::test]
+    async fn whom_a_hand_added_to_the_trust_policy_is_a_difference() {
+        for added in [
+            r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:root"},"Action":"sts:AssumeRole"}"#,
+            r#"{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com","AWS":"arn:aws:iam::1:root"},"Action":"sts:AssumeRole"}"#,
+            r#"{"Effect":"Deny","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}"#,
+            r#"{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"Bool":{"a":"b"}}}"#,
+        ] {
+            let trust = format!(
+                r#"{{"Statement":[{{"Effect":"Allow","Principal":{{"Service":["lambda.amazonaws.com"]}},"Action":["sts:AssumeRole"]}},{added}]}}"#
+            );
+            let trusted = trusted_services(&encoded(&trust)).expect("readable");
+            assert_eq!(trusted.len(), 2, "{added}");
+            assert!(trusted.contains("lambda.amazonaws.com"));
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let services = BTreeSet::from(["s3.amazonaws.com".into(), "lambda.amazonaws.com".into()]);
+        assert_eq!(
+            trusted_services(&trust_policy(&services)).expect("readable"),
+            services
+        );
+    }
+
+    #[tokio::test]
+    async fn a_role_that_is_not_there_costs_one_call() {
+        let (pass, asks) = recording(true, |_| {
+            Answer::xml_error(404, "NoSuchEntity", "cannot be found")
+        });
+        let hint = Hint {
+            known_id: None,
+            wanted: Some(wanted()),
+        };
+        assert_eq!(Role::observe(&pass, &id(), hint).await, Ok(None));
+        assert_eq!(asks.lock().expect("no panic").len(), 1);
+    }
 }

@@ -5,5 +5,6 @@
     reason = "a test that meets what it does not expect ends there"
 )]
 
+mod compute;
 mod s3;
 mod support;

@@ -1,0 +1,3 @@
+//! The kinds of IAM, CloudWatch Logs and Lambda.
+
+mod iam_role;
