@@ -130,6 +130,20 @@ fn kind_of(code: &str, message: &str, status: u16) -> FailureKind {
             K::DeletionProtected
         }
         "ValidationException" if message.contains("24 hours") => K::NotYet,
+        // So are an expiry attribute changed twice in an hour, a replica that somebody else made or removed meanwhile.
+        "ValidationException" if message.contains("within a fixed interval") => K::NotYet,
+        "ValidationException" if message.contains("replicas already existed as tables") => {
+            K::Conflict
+        }
+        "ValidationException"
+            if message.contains("Replica Delete action of the request was not found") =>
+        {
+            K::NotFound
+        }
+        // Replication asked for before all of S3 knows of the versioning that was just put on.
+        "InvalidRequest" if message.contains("ersioning") && message.contains("nabled") => {
+            K::Conflict
+        }
         // IAM takes a principal for unknown until it has spread; S3 does so with a new access identity.
         "MalformedPolicy" | "MalformedPolicyDocument" if message.contains("rincipal") => {
             K::Conflict
@@ -285,6 +299,42 @@ mod tests {
             "Replica cannot be deleted because it has acted as a source region for new replica(s) being added to the table in the last 24 hours.",
             400,
             FailureKind::NotYet,
+        ),
+        (
+            "ValidationException",
+            "Time to live has been modified multiple times within a fixed interval",
+            400,
+            FailureKind::NotYet,
+        ),
+        (
+            "ValidationException",
+            "Failed to create a the new replica of table with name: 't' because one or more replicas already existed as tables.",
+            400,
+            FailureKind::Conflict,
+        ),
+        (
+            "ValidationException",
+            "Replica specified in the Replica Update or Replica Delete action of the request was not found.",
+            400,
+            FailureKind::NotFound,
+        ),
+        (
+            "InvalidRequest",
+            "Versioning must be 'Enabled' on the bucket to apply a replication configuration",
+            400,
+            FailureKind::Conflict,
+        ),
+        (
+            "InvalidRequest",
+            "Destination bucket must have versioning enabled.",
+            400,
+            FailureKind::Conflict,
+        ),
+        (
+            "InvalidRequest",
+            "Unsupported priority",
+            400,
+            FailureKind::Invalid,
         ),
         (
             "ValidationException",
