@@ -385,6 +385,9 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
         kind::<cloudwatch_log_group::LogGroup>(),
         kind::<iam_role::Role>(),
         kind::<s3_bucket::Bucket>(),
+        kind::<s3_bucket_policy::BucketPolicy>(),
+        kind::<s3_bucket_replication::BucketReplication>(),
+        kind::<s3_object::Object>(),
     ];
     kinds
         .into_iter()

@@ -1,8 +1,13 @@
 //! Buckets and what is in them.
 
-use multiregion::model::{DataPolicy, Deleted, FailureKind, Observed, Owner, ResourceId};
+use std::collections::{BTreeMap, BTreeSet};
+
+use multiregion::model::{DataPolicy, Deleted, FailureKind, Input, Observed, Owner, ResourceId};
+use multiregion::resources::policy::{Effect, Principal, Statement, Statements};
 use multiregion::resources::s3::WRITTEN_BY;
-use multiregion::resources::s3_bucket;
+use multiregion::resources::s3_object::Source;
+use multiregion::resources::{s3_bucket, s3_bucket_policy, s3_bucket_replication, s3_object};
+use serde_json::json;
 
 use crate::support::{Account, DR, PRIMARY, Subject, tags, value};
 
@@ -261,4 +266,306 @@ async fn a_quick_pass_leaves_facets_out() {
     assert_eq!(live.owner, Owner::Ours);
     let unread: Vec<&str> = live.unread.iter().map(String::as_str).collect();
     assert_eq!(unread, ["encryption", "lifecycle", "object_ownership"]);
+}
+
+/// The buckets in both regions, made; the DR one's id is the second.
+async fn both_buckets(account: &Account) -> (ResourceId, ResourceId) {
+    let primary = bucket_id(account, PRIMARY);
+    let mut dr = bucket_id(account, DR);
+    dr.name.push_str("-dr");
+    for id in [&primary, &dr] {
+        Subject::new(account, id.clone()).create(&bucket()).await;
+    }
+    (primary, dr)
+}
+
+fn statements(bucket: &str) -> Statements {
+    let resources = BTreeSet::from([
+        Input::from(format!("arn:aws:s3:::{bucket}")),
+        Input::from(format!("arn:aws:s3:::{bucket}/*")),
+    ]);
+    let condition = |operator: &str, key: &str, value: &str| {
+        let keys = BTreeMap::from([(key.to_owned(), BTreeSet::from([Input::from(value)]))]);
+        BTreeMap::from([(operator.to_owned(), keys)])
+    };
+    let tls_only = Statement {
+        effect: Effect::Deny,
+        principal: Some(Principal::Anyone),
+        actions: BTreeSet::from(["s3:*".into()]),
+        resources: resources.clone(),
+        conditions: condition("Bool", "aws:SecureTransport", "false"),
+    };
+    let arn = "arn:aws:cloudfront::123456789012:distribution/E1";
+    let read = Statement {
+        effect: Effect::Allow,
+        principal: Some(Principal::Service("cloudfront.amazonaws.com".into())),
+        actions: BTreeSet::from(["s3:GetObject".into()]),
+        resources,
+        conditions: condition("StringEquals", "aws:SourceArn", arn),
+    };
+    Statements::from([
+        ("MultiRegionTlsOnly".into(), tls_only),
+        ("MultiRegionAccessControl".into(), read),
+    ])
+}
+
+#[tokio::test]
+async fn a_bucket_policy_comes_changes_and_goes() {
+    let account = Account::new().await;
+    let (bucket, _) = both_buckets(&account).await;
+    let id = ResourceId::new("s3_bucket_policy", PRIMARY, &bucket.name);
+    let subject = Subject::new(&account, id);
+    let mut wanted = s3_bucket_policy::Config {
+        statements: statements(&bucket.name),
+    };
+    assert_eq!(subject.observe(&wanted).await, Observed::Absent);
+    subject.create(&wanted).await;
+    let control = wanted
+        .statements
+        .remove("MultiRegionAccessControl")
+        .expect("it is there");
+    let arn = "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1";
+    let identity = Statement {
+        principal: Some(Principal::Aws(arn.into())),
+        conditions: BTreeMap::new(),
+        ..control
+    };
+    wanted
+        .statements
+        .insert("MultiRegionAccessIdentity".into(), identity);
+    subject.update(&wanted).await;
+    subject.delete(&wanted).await;
+}
+
+#[tokio::test]
+async fn others_statements_stay() {
+    let account = Account::new().await;
+    let (bucket, _) = both_buckets(&account).await;
+    let s3 = &account.clients(PRIMARY).s3;
+    let theirs = json!({"Version": "2008-10-17", "Id": "Theirs", "Statement": [{
+        "Effect": "Deny", "NotPrincipal": {"AWS": ["b", "a"]}, "Action": "s3:*", "Resource": "*",
+    }]})
+    .to_string();
+    let put = s3.put_bucket_policy().bucket(&bucket.name).policy(&theirs);
+    put.send().await.expect("a policy can be put");
+    let id = ResourceId::new("s3_bucket_policy", PRIMARY, &bucket.name);
+    let subject = Subject::new(&account, id);
+    let wanted = s3_bucket_policy::Config {
+        statements: statements(&bucket.name),
+    };
+    assert_eq!(subject.observe(&wanted).await, Observed::Absent);
+    subject.create(&wanted).await;
+    subject.delete(&wanted).await;
+    let get = s3.get_bucket_policy().bucket(&bucket.name).send().await;
+    assert_eq!(get.expect("there is one").policy(), Some(theirs.as_str()));
+}
+
+fn role(account: &Account) -> Input {
+    format!("arn:aws:iam::{}:role/shop-s3-replication-role", account.id).into()
+}
+
+#[tokio::test]
+async fn a_replication_comes_changes_and_goes() {
+    let account = Account::new().await;
+    let (primary, dr) = both_buckets(&account).await;
+    let id = ResourceId::new("s3_bucket_replication", PRIMARY, &primary.name);
+    let subject = Subject::new(&account, id);
+    let mut wanted = s3_bucket_replication::Config {
+        role_arn: role(&account),
+        destination_arn: format!("arn:aws:s3:::{}", dr.name).into(),
+        replication_time_control: false,
+    };
+    assert_eq!(subject.observe(&wanted).await, Observed::Absent);
+    subject.create(&wanted).await;
+    wanted.replication_time_control = true;
+    subject.update(&wanted).await;
+    wanted.role_arn = format!("arn:aws:iam::{}:role/another", account.id).into();
+    subject.update(&wanted).await;
+    wanted.replication_time_control = false;
+    subject.update(&wanted).await;
+    subject.delete(&wanted).await;
+}
+
+#[tokio::test]
+async fn others_replication_rules_stay_and_an_edited_one_of_ours_is_mended() {
+    use aws_sdk_s3::types;
+    let account = Account::new().await;
+    let (primary, dr) = both_buckets(&account).await;
+    let arn = format!("arn:aws:s3:::{}", dr.name);
+    let rule = |id: &str, priority: i32, prefix: &str| {
+        types::ReplicationRule::builder()
+            .id(id)
+            .priority(priority)
+            .filter(
+                types::ReplicationRuleFilter::builder()
+                    .prefix(prefix)
+                    .build(),
+            )
+            .status(types::ReplicationRuleStatus::Enabled)
+            .delete_marker_replication(
+                types::DeleteMarkerReplication::builder()
+                    .status(types::DeleteMarkerReplicationStatus::Disabled)
+                    .build(),
+            )
+            .destination(
+                types::Destination::builder()
+                    .bucket(&arn)
+                    .build()
+                    .expect("complete"),
+            )
+            .build()
+            .expect("complete")
+    };
+    let s3 = &account.clients(PRIMARY).s3;
+    let put = async |rules: Vec<types::ReplicationRule>| {
+        let configuration = types::ReplicationConfiguration::builder()
+            .role(role(&account).as_str())
+            .set_rules(Some(rules))
+            .build()
+            .expect("complete");
+        let put = s3.put_bucket_replication().bucket(&primary.name);
+        let put = put.replication_configuration(configuration).send().await;
+        put.expect("rules can be put");
+    };
+    let rules = async || {
+        let get = s3
+            .get_bucket_replication()
+            .bucket(&primary.name)
+            .send()
+            .await;
+        let configuration = get.expect("there are rules").replication_configuration;
+        configuration.expect("there are rules").rules
+    };
+    let theirs = rule("theirs", 4, "logs/");
+    put(vec![theirs.clone()]).await;
+    let id = ResourceId::new("s3_bucket_replication", PRIMARY, &primary.name);
+    let subject = Subject::new(&account, id);
+    let wanted = s3_bucket_replication::Config {
+        role_arn: role(&account),
+        destination_arn: arn.as_str().into(),
+        replication_time_control: false,
+    };
+    assert_eq!(subject.observe(&wanted).await, Observed::Absent);
+    subject.create(&wanted).await;
+    let found = rules().await;
+    assert_eq!((found.len(), &found[0]), (2, &theirs));
+    assert_eq!(found[1].priority, Some(5));
+    put(vec![theirs.clone(), rule("multiregion", 9, "only-this/")]).await;
+    subject.update(&wanted).await;
+    assert_eq!(rules().await[1].priority, Some(9));
+    subject.delete(&wanted).await;
+    assert_eq!(rules().await, [theirs]);
+}
+
+#[tokio::test]
+async fn a_replication_waits_for_versioning() {
+    let account = Account::new().await;
+    let (primary, _) = both_buckets(&account).await;
+    let plain = format!("shop-plain-{}", account.id);
+    let create = account.clients(PRIMARY).s3.create_bucket().bucket(&plain);
+    create.send().await.expect("a bucket can be made");
+    let id = ResourceId::new("s3_bucket_replication", PRIMARY, &primary.name);
+    let wanted = s3_bucket_replication::Config {
+        role_arn: role(&account),
+        destination_arn: format!("arn:aws:s3:::{plain}").into(),
+        replication_time_control: false,
+    };
+    let failure = Subject::new(&account, id).try_create(&wanted).await;
+    assert_eq!(
+        failure.expect_err("it is refused").kind,
+        FailureKind::Conflict
+    );
+}
+
+const KEY: &str = "lambda/function v1+a.zip";
+
+fn object<'a>(account: &'a Account, bucket: &ResourceId) -> Subject<'a> {
+    let name = format!("{}/{KEY}", bucket.name);
+    Subject::new(account, ResourceId::new("s3_object", &bucket.region, name))
+}
+
+#[tokio::test]
+async fn a_placeholder_is_put_once_and_then_left_alone() {
+    let account = Account::new().await;
+    let (bucket, _) = both_buckets(&account).await;
+    let subject = object(&account, &bucket);
+    let wanted = s3_object::Config {
+        source: Source::PlaceholderIfAbsent,
+    };
+    assert_eq!(subject.observe(&wanted).await, Observed::Absent);
+    let first = subject.create(&wanted).await;
+    put(&account, &bucket, KEY, false).await;
+    let second = subject.live(&wanted).await;
+    assert_eq!(super::support::differences(&wanted, &second), []);
+    assert_ne!(second.outputs["version_id"], first.outputs["version_id"]);
+    let late = subject
+        .try_create(&wanted)
+        .await
+        .expect("a lost race is fine");
+    assert_eq!(late.outputs, second.outputs, "the user's version stays");
+    let kept = subject.try_delete(&wanted, DataPolicy::Keep).await;
+    assert!(matches!(kept, Ok(Deleted::Retained(_))), "{kept:?}");
+    // A neighbour whose key begins with this one is none of its business.
+    put(&account, &bucket, &format!("{KEY}.old"), false).await;
+    subject.delete(&wanted).await;
+    let s3 = &account.clients(PRIMARY).s3;
+    let versions = s3.list_object_versions().bucket(&bucket.name).send().await;
+    assert_eq!(versions.expect("a list").versions().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pinned_version_is_looked_for_and_never_made() {
+    let account = Account::new().await;
+    let (bucket, _) = both_buckets(&account).await;
+    let subject = object(&account, &bucket);
+    put(&account, &bucket, KEY, false).await;
+    let placeholder = s3_object::Config {
+        source: Source::PlaceholderIfAbsent,
+    };
+    let version = subject.live(&placeholder).await.outputs["version_id"].clone();
+    put(&account, &bucket, KEY, false).await;
+    let wanted = s3_object::Config {
+        source: Source::Pinned(version.clone()),
+    };
+    let live = subject.live(&wanted).await;
+    assert_eq!(super::support::differences(&wanted, &live), []);
+    assert_eq!(live.outputs["version_id"], version);
+    let missing = s3_object::Config {
+        source: Source::Pinned("nope".into()),
+    };
+    assert_eq!(subject.observe(&missing).await, Observed::Absent);
+    let failure = subject
+        .try_create(&missing)
+        .await
+        .expect_err("nothing to put");
+    assert_eq!(failure.kind, FailureKind::Invalid);
+    assert!(failure.message.contains("has no version nope"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_copy_follows_the_version_that_is_wanted() {
+    let account = Account::new().await;
+    let (primary, dr) = both_buckets(&account).await;
+    let placeholder = s3_object::Config {
+        source: Source::PlaceholderIfAbsent,
+    };
+    let source = object(&account, &primary);
+    let first = source.create(&placeholder).await.outputs["version_id"].clone();
+    let copy_of = |version: &str| s3_object::Config {
+        source: Source::CopyOf {
+            bucket: primary.name.clone(),
+            key: KEY.into(),
+            version: version.into(),
+        },
+    };
+    let subject = object(&account, &dr);
+    assert_eq!(subject.observe(&copy_of(&first)).await, Observed::Absent);
+    subject.create(&copy_of(&first)).await;
+    put(&account, &primary, KEY, false).await;
+    let second = source.live(&placeholder).await.outputs["version_id"].clone();
+    subject.update(&copy_of(&second)).await;
+    // What somebody put there by hand is no copy.
+    put(&account, &dr, KEY, false).await;
+    subject.update(&copy_of(&second)).await;
+    subject.delete(&copy_of(&second)).await;
 }
