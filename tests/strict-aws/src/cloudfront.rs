@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 use crate::services::Memory;
 use crate::xml;
 
-pub(crate) use identities::{canonical_user_exists, exists as identity_exists};
+pub(crate) use identities::{canonical_user_is_principal, identity_is_principal};
 
 /// What the proxy remembers of CloudFront.
 #[derive(Default)]

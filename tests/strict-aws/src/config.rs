@@ -103,17 +103,13 @@ switches! {
     dynamodb_states,
     /// Protected tables and replicas, repeated settings and unfit streams are refused.
     dynamodb_validation,
-    /// Replication needs versioning on both sides.
+    /// Replication needs versioning on both sides, and keeps it on.
     s3_replication,
-    /// A bucket policy must be JSON whose principals exist.
+    /// A bucket policy must be JSON whose principals exist and are known to S3, and whose resources are the bucket's.
     s3_policies,
-    /// A bucket with any object version cannot be deleted.
-    s3_not_empty,
-    /// A bucket is only served in its own region: others answer 301.
-    s3_regions,
     /// What the emulator does not know about buckets never falls through to the bucket itself.
     s3_subresources,
-    /// New buckets block public access, encrypt, and enforce the owner.
+    /// New buckets block public access.
     s3_defaults,
     /// Reads of IAM and of bucket configuration lag behind writes.
     stale_reads,
@@ -178,6 +174,9 @@ pub struct Delays {
     /// A certificate whose record is in the zone is not issued yet. AWS: minutes.
     #[serde(with = "seconds")]
     pub certificate_issuing: Duration,
+    /// A new origin access identity is not known to S3 as a principal. AWS: seconds.
+    #[serde(with = "seconds")]
+    pub identity_unknown: Duration,
     /// Reads of IAM and of bucket configuration show what was before a write. AWS: seconds.
     #[serde(with = "seconds")]
     pub stale_reads: Duration,
@@ -204,6 +203,7 @@ impl Default for Delays {
             replica_seeded: Duration::ZERO,
             certificate_record: seconds(3),
             certificate_issuing: seconds(2),
+            identity_unknown: seconds(2),
             stale_reads: seconds(3),
             record_change_pending: seconds(3),
             record_change_in_flight: Duration::from_millis(300),

@@ -13,8 +13,6 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
-    /// Further headers, e.g. `x-amz-bucket-region`.
-    pub(crate) headers: Vec<(&'static str, String)>,
     /// Further elements (XML) or members (JSON) of the body.
     pub(crate) details: Vec<(&'static str, String)>,
 }
@@ -25,14 +23,8 @@ impl Refusal {
             status,
             code: code.into(),
             message: message.into(),
-            headers: Vec::new(),
             details: Vec::new(),
         }
-    }
-
-    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
     }
 
     pub(crate) fn detail(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -151,9 +143,6 @@ impl Refusal {
         }
         if service == Service::S3 {
             set("x-amz-request-id", &request_id);
-        }
-        for (name, value) in &self.headers {
-            set(name, value);
         }
         answer
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::call::Service;
 use crate::exchange::{Exchange, Outcome};
-use crate::{cloudfront, dynamodb, iam, lambda, sts};
+use crate::{cloudfront, dynamodb, iam, lambda, s3, sts};
 
 /// What the proxy remembers, since the emulator does not: each service keeps its own.
 #[derive(Default)]
@@ -16,6 +16,7 @@ pub(crate) struct State {
     pub(crate) dynamodb: dynamodb::State,
     pub(crate) iam: iam::State,
     pub(crate) lambda: lambda::State,
+    pub(crate) s3: s3::State,
 }
 
 /// Shared memory. A panic elsewhere does not poison it: the rules leave it whole at every step.
@@ -35,6 +36,7 @@ pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
         Service::DynamoDb => dynamodb::handle(exchange).await,
         Service::Iam => iam::handle(exchange).await,
         Service::Lambda => lambda::handle(exchange).await,
+        Service::S3 => s3::handle(exchange).await,
         Service::Sts => sts::handle(exchange).await,
         _ => exchange.forward().await,
     }

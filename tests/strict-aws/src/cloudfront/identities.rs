@@ -3,6 +3,7 @@
 //! They live in the proxy's memory, by account, and are lost with it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use hyper::header::HeaderValue;
 use xmltree::Element;
@@ -22,6 +23,7 @@ pub(crate) struct Identity {
     caller_reference: String,
     comment: String,
     etag: String,
+    created: Instant,
 }
 
 pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
@@ -45,12 +47,23 @@ pub(crate) fn exists(exchange: &Exchange<'_>, id: &str) -> bool {
     find(exchange, id).is_ok()
 }
 
-/// Whether the account has an identity of this canonical user.
-pub(crate) fn canonical_user_exists(exchange: &Exchange<'_>, user: &str) -> bool {
+/// Whether S3 takes this id's identity for a principal: it knows a new one only after a while.
+pub(crate) fn identity_is_principal(exchange: &Exchange<'_>, id: &str) -> bool {
+    find(exchange, id).is_ok_and(|identity| is_known(exchange, &identity))
+}
+
+/// Whether S3 takes this canonical user, who is an identity of the account, for a principal.
+pub(crate) fn canonical_user_is_principal(exchange: &Exchange<'_>, user: &str) -> bool {
     let accounts = exchange.state.cloudfront.identities.lock();
-    accounts
+    let mut identities = accounts
         .get(exchange.account)
-        .is_some_and(|all| all.values().any(|identity| identity.canonical_user == user))
+        .into_iter()
+        .flat_map(BTreeMap::values);
+    identities.any(|identity| identity.canonical_user == user && is_known(exchange, identity))
+}
+
+fn is_known(exchange: &Exchange<'_>, identity: &Identity) -> bool {
+    identity.created.elapsed() >= exchange.config.delays.identity_unknown
 }
 
 fn find(exchange: &Exchange<'_>, id: &str) -> Result<Identity, Refusal> {
@@ -95,6 +108,7 @@ fn create(exchange: &Exchange<'_>) -> Outcome {
         caller_reference,
         comment,
         etag: etag(),
+        created: Instant::now(),
     };
     let mut answer = identity.answer(201);
     let location = format!(

@@ -13,4 +13,5 @@ mod framework;
 mod iam;
 mod identities;
 mod lambda;
+mod s3;
 mod support;
