@@ -4,7 +4,7 @@
 //! made, and nothing collects garbage by owner references.
 
 use std::fs::{OpenOptions, Permissions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,7 +55,10 @@ impl ControlPlane {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("making {}", directory.display()))?;
         let directory = directory.canonicalize()?;
-        process::end_stale(&directory);
+        // Of a cluster that was here before: certificates expire, and what it served was something else.
+        for name in ["etcd", "certificates", "kubectl-cache"] {
+            remove_directory(&directory.join(name))?;
+        }
         write_service_account_keys(&directory)?;
         write_admin_token(&directory)?;
 
@@ -259,16 +262,12 @@ async fn start_servers(directory: &Path, tools: &Tools) -> Result<Server> {
 }
 
 fn start_etcd(directory: &Path, tools: &Tools, port: u16, peer_port: u16) -> Result<Process> {
-    let data = directory.join("etcd");
-    if data.exists() {
-        std::fs::remove_dir_all(&data).with_context(|| format!("removing {}", data.display()))?;
-    }
     let (client, peer) = (
         format!("http://127.0.0.1:{port}"),
         format!("http://127.0.0.1:{peer_port}"),
     );
     let mut command = process::command(&tools.etcd);
-    command.arg("--data-dir").arg(data).args([
+    command.arg("--data-dir").arg(directory.join("etcd")).args([
         format!("--listen-client-urls={client}"),
         format!("--advertise-client-urls={client}"),
         format!("--listen-peer-urls={peer}"),
@@ -405,6 +404,15 @@ fn pem(label: &str, der: &[u8]) -> String {
         "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
         STANDARD.encode(der)
     )
+}
+
+fn remove_directory(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file that only its owner may read, whatever the umask.

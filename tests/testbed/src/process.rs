@@ -17,8 +17,8 @@ use crate::wait::{self, Seen};
 /// A server that was started here: its output goes to a file, its pid to `<name>.pid` beside it, and it is killed
 /// when this is dropped.
 ///
-/// On Linux the kernel kills it too when this process ends in any other way; elsewhere, [`end_stale`] does so at the
-/// next start in the same directory.
+/// On Linux the kernel kills it too when this process ends in any other way; elsewhere, the next start of the
+/// same name in the same directory does.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -62,8 +62,9 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output)
             .process_group(0);
-        let child = on_lasting_thread(command).with_context(|| format!("starting {name}"))?;
         let pid_file = directory.join(format!("{name}.pid"));
+        end_by_pid_file(&pid_file);
+        let child = on_lasting_thread(command).with_context(|| format!("starting {name}"))?;
         write_pid_file(&pid_file, child.id(), name)?;
         Ok(Self {
             name: name.to_owned(),
@@ -207,16 +208,22 @@ pub fn end_stale(directory: &Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "pid") {
-            if let Some((pid_number, name)) = read_pid_file(&path)
-                && runs_as(pid_number, &name)
-                && let Ok(pid) = pid(pid_number)
-            {
-                let _ = kill_process_group(pid, Signal::KILL);
-                let _ = kill_process(pid, Signal::KILL);
-            }
-            let _ = std::fs::remove_file(&path);
+            end_by_pid_file(&path);
         }
     }
+}
+
+/// Ends the process that a pid file names, if that is still the one which was meant, and removes the file.
+fn end_by_pid_file(path: &Path) {
+    if let Some((number, name)) = read_pid_file(path)
+        && number != std::process::id()
+        && runs_as(number, &name)
+        && let Ok(pid) = pid(number)
+    {
+        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    let _ = std::fs::remove_file(path);
 }
 
 /// Starts something that listens on ports it was given, again with others if they were taken in between.
@@ -233,6 +240,14 @@ pub async fn with_free_ports<T>(start: impl AsyncFn() -> Result<T>) -> Result<T>
             result => return result,
         }
     }
+}
+
+/// Sends a signal to a process that was not started here.
+///
+/// # Errors
+/// When the system refuses.
+pub fn send(process: u32, signal: Signal) -> Result<()> {
+    kill_process(pid(process)?, signal).with_context(|| format!("signalling process {process}"))
 }
 
 /// Whether a process of this id exists.
