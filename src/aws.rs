@@ -99,6 +99,7 @@ pub struct Aws {
     limits: Limits,
     recorder: Recorder,
     account: OnceCell<String>,
+    memory: Mutex<HashMap<String, (Instant, Shared)>>,
 }
 
 impl Aws {
@@ -129,6 +130,7 @@ impl Aws {
             limits: Limits::default(),
             recorder,
             account: OnceCell::new(),
+            memory: Mutex::default(),
         }
     }
 
@@ -168,6 +170,38 @@ impl Aws {
                 })
         };
         self.account.get_or_try_init(ask).await.cloned()
+    }
+}
+
+/// Nothing is remembered longer than this, so that what nobody asks for any more goes.
+const LONGEST_MEMORY: Duration = Duration::from_secs(3600);
+
+/// What outlives a pass. Only for what does not change, and for what costs nothing but a call if it is lost.
+impl Aws {
+    /// Keeps `value` under `key`, for an hour at most.
+    pub fn remember<T: Send + Sync + 'static>(&self, key: String, value: T) {
+        let mut memory = self.memory();
+        memory.retain(|_, (since, _)| since.elapsed() < LONGEST_MEMORY);
+        memory.insert(key, (Instant::now(), Arc::new(value)));
+    }
+
+    /// What is kept under `key`, unless it is older than `within`.
+    pub fn recall<T: Send + Sync + 'static>(&self, key: &str, within: Duration) -> Option<Arc<T>> {
+        let (since, value) = self.memory().get(key).cloned()?;
+        (since.elapsed() < within)
+            .then(|| value.downcast().ok())
+            .flatten()
+    }
+
+    /// Drops everything whose key begins with `prefix`.
+    pub fn disremember(&self, prefix: &str) {
+        self.memory().retain(|key, _| !key.starts_with(prefix));
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Shared)>> {
+        self.memory
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::aws::Pass;
 use crate::model::{
@@ -364,6 +366,20 @@ pub fn found<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
     }
 }
 
+/// How long a [`request_token`] stays the same. Seconds.
+const TOKEN_WINDOW: u64 = 600;
+
+/// What marks two requests to create `id` as one: 32 characters, the same for ten minutes, then others.
+///
+/// It cannot be the same for ever. CloudFront refuses a reference, and ACM answers a token with the first certificate,
+/// without saying whether that ends when what it made is deleted: an app deleted and made anew must not depend on it.
+pub fn request_token(pass: &Pass, id: &ResourceId) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let window = now.map_or(0, |since| since.as_secs() / TOKEN_WINDOW);
+    let hash = Sha256::digest(format!("{} {id} {window}", pass.owner()));
+    hex::encode(&hash[..16])
+}
+
 /// An answer that lacks what AWS always sends.
 pub fn incomplete(operation: &str, missing: &str) -> Failure {
     Failure {
@@ -377,6 +393,7 @@ pub fn incomplete(operation: &str, missing: &str) -> Failure {
 /// All kinds, by name.
 pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLock::new(|| {
     let kinds: Vec<Box<dyn AnyKind>> = vec![
+        kind::<acm_certificate::Certificate>(),
         kind::<cloudfront_cache_policy::CachePolicy>(),
         kind::<cloudfront_distribution::Distribution>(),
         kind::<cloudfront_origin_access_control::OriginAccessControl>(),

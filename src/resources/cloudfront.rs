@@ -1,27 +1,18 @@
 //! What the kinds of CloudFront have in common.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_cloudfront::types;
-use sha2::{Digest, Sha256};
 
+use super::request_token;
 use crate::aws::{Pass, error};
 use crate::model::{Deleted, Failure, Owner, ResourceId};
 
-/// How long a `CallerReference` stays the same. Seconds.
-const REFERENCE_WINDOW: u64 = 600;
-
-/// The `CallerReference` for the creation of `id`: the same for ten minutes, then another.
+/// The `CallerReference` for the creation of `id`.
 ///
-/// A creation whose reply was lost is found again by its Comment. Should the list not show it yet, the repeated
-/// reference keeps a second one from being made. It cannot be the same for ever: CloudFront refuses any reference
-/// "already sent in a previous request", and does not say whether that ends with the deletion of what it made.
+/// Should a list not show yet what was made by a call whose reply was lost, this keeps a second one from being made.
 pub fn caller_reference(pass: &Pass, id: &ResourceId) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let window = now.map_or(0, |since| since.as_secs() / REFERENCE_WINDOW);
-    let hash = Sha256::digest(format!("{} {id}", pass.owner()));
-    format!("multiregion-{}-{window}", &hex::encode(hash)[..24])
+    format!("multiregion-{}", request_token(pass, id))
 }
 
 /// Why the SDK's builders, which check for required members only, cannot fail.

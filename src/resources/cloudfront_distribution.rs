@@ -180,7 +180,7 @@ fn seen(distribution: &types::Distribution) -> Result<Seen<Config>, Failure> {
         .output("arn", distribution.arn())
         .output("domain_name", distribution.domain_name());
     if distribution.status() != "Deployed" {
-        seen.phase = Phase::Pending(format!("Deployed ({})", distribution.status()));
+        seen.phase = Phase::Deploying(format!("Deployed ({})", distribution.status()));
     }
     Ok(seen)
 }
