@@ -1,5 +1,6 @@
 //! What the proxy is asked to do: which rules hold, how long AWS's slow things take, how fast one may call, what fails.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct Config {
     pub faults: Vec<Fault>,
     /// Seed of every random choice: the same calls in the same order fail alike.
     pub seed: u64,
+    /// Names of validation records that are in DNS outside of Route 53, without the dot at the end.
+    pub dns_elsewhere: BTreeSet<String>,
     /// The account of an access key that is neither 12 digits nor of a session that was started through the proxy.
     pub default_account: String,
 }
@@ -36,6 +39,7 @@ impl Config {
             page_size: 2,
             faults: Vec::new(),
             seed: 1,
+            dns_elsewhere: BTreeSet::new(),
             default_account: "000000000000".to_owned(),
         }
     }
@@ -121,7 +125,7 @@ switches! {
     acm_in_use,
     /// Route 53 refuses change batches that contradict the zone.
     route53_validation,
-    /// One change at a time in a zone.
+    /// One change at a time in a zone, `PENDING` for a while.
     route53_in_flight,
     /// Requests per second are limited (see [`Limits`]).
     rate_limits,

@@ -22,6 +22,7 @@
 //! the files with the rules → [`exchange`], the emulator. [`refusal`] words AWS's errors; [`admin`] is the proxy's own
 //! API.
 
+mod acm;
 mod admin;
 mod call;
 mod cloudfront;
@@ -34,6 +35,7 @@ mod identify;
 mod lambda;
 mod limits;
 mod refusal;
+mod route53;
 mod s3;
 mod server;
 mod services;

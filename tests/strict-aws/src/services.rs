@@ -5,17 +5,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::call::Service;
 use crate::exchange::{Exchange, Outcome};
-use crate::{cloudfront, dynamodb, iam, lambda, s3, sts};
+use crate::{acm, cloudfront, dynamodb, iam, lambda, route53, s3, sts};
 
 /// What the proxy remembers, since the emulator does not: each service keeps its own.
 #[derive(Default)]
 pub(crate) struct State {
     /// The accounts of session keys.
     pub(crate) sessions: Memory<HashMap<String, String>>,
+    pub(crate) acm: acm::State,
     pub(crate) cloudfront: cloudfront::State,
     pub(crate) dynamodb: dynamodb::State,
     pub(crate) iam: iam::State,
     pub(crate) lambda: lambda::State,
+    pub(crate) route53: route53::State,
     pub(crate) s3: s3::State,
 }
 
@@ -32,10 +34,12 @@ impl<T> Memory<T> {
 /// Answers a call by the rules of its service. Each service's function decides whether and how the emulator is asked.
 pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
     match exchange.service {
+        Service::Acm => acm::handle(exchange).await,
         Service::CloudFront => cloudfront::handle(exchange).await,
         Service::DynamoDb => dynamodb::handle(exchange).await,
         Service::Iam => iam::handle(exchange).await,
         Service::Lambda => lambda::handle(exchange).await,
+        Service::Route53 => route53::handle(exchange).await,
         Service::S3 => s3::handle(exchange).await,
         Service::Sts => sts::handle(exchange).await,
         _ => exchange.forward().await,

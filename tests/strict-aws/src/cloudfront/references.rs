@@ -1,11 +1,12 @@
 //! What CloudFront looks up before it takes a distribution's config: policies, access controls and identities,
 //! certificates, and who else has the aliases.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use xmltree::Element;
 
 use super::identities;
 use super::validation::{behaviors, is_bucket_domain};
+use crate::acm;
 use crate::call::Service;
 use crate::exchange::{Exchange, Outcome};
 use crate::refusal::Refusal;
@@ -130,7 +131,7 @@ async fn check_certificate(exchange: &Exchange<'_>, config: &Element) -> Outcome
     if arn.split(':').nth(3) != Some("us-east-1") {
         return refuse(unusable);
     }
-    let Some(certificate) = certificate(exchange, &arn).await? else {
+    let Some(certificate) = acm::certificate(exchange, "us-east-1", &arn).await? else {
         return refuse(unusable);
     };
     if certificate["Status"] != "ISSUED" {
@@ -156,20 +157,6 @@ async fn check_certificate(exchange: &Exchange<'_>, config: &Element) -> Outcome
         );
     }
     Ok(())
-}
-
-/// The certificate's description as the caller would see it.
-async fn certificate(exchange: &Exchange<'_>, arn: &str) -> Outcome<Option<Value>> {
-    let target = "CertificateManager.DescribeCertificate";
-    let described = exchange
-        .ask_json(
-            Service::Acm,
-            "us-east-1",
-            target,
-            &json!({"CertificateArn": arn}),
-        )
-        .await?;
-    Ok(described.map(|mut described| described["Certificate"].take()))
 }
 
 /// Whether a certificate's name is an alias's, a wildcard standing for one label.

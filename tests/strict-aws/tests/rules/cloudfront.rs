@@ -36,6 +36,21 @@ fn config(reference: &str) -> String {
     )
 }
 
+/// The config with one alias, and a certificate if one is named.
+pub fn with_alias(reference: &str, alias: &str, certificate: &str) -> String {
+    let aliases =
+        format!("<Aliases><Quantity>1</Quantity><Items><CNAME>{alias}</CNAME></Items></Aliases>");
+    let certificate = match certificate {
+        "" => String::new(),
+        arn => format!(
+            "<ViewerCertificate><ACMCertificateArn>{arn}</ACMCertificateArn><SSLSupportMethod>sni-only\
+             </SSLSupportMethod></ViewerCertificate>"
+        ),
+    };
+    let sent = config(reference).replace("<Aliases><Quantity>0</Quantity></Aliases>", &aliases);
+    sent.replace("<Comment>", &format!("{certificate}<Comment>"))
+}
+
 async fn create(aws: &Aws, config: &str) -> Reply {
     aws.cloudfront("POST", "distribution", None, config).await
 }
@@ -415,20 +430,6 @@ async fn aliases_need_a_certificate_that_covers_them() {
             .ok();
         made.json()["CertificateArn"].as_str().unwrap().to_owned()
     };
-    let with = |reference: &str, alias: &str, certificate: &str| {
-        let aliases = format!(
-            "<Aliases><Quantity>1</Quantity><Items><CNAME>{alias}</CNAME></Items></Aliases>"
-        );
-        let certificate = match certificate {
-            "" => String::new(),
-            arn => format!(
-                "<ViewerCertificate><ACMCertificateArn>{arn}</ACMCertificateArn><SSLSupportMethod>sni-only\
-                 </SSLSupportMethod></ViewerCertificate>"
-            ),
-        };
-        let sent = config(reference).replace("<Aliases><Quantity>0</Quantity></Aliases>", &aliases);
-        sent.replace("<Comment>", &format!("{certificate}<Comment>"))
-    };
     let here = request("us-east-1", "shop.example.com").await;
     let wild = request("us-east-1", "*.example.com").await;
     let elsewhere = request("eu-west-1", "shop.example.com").await;
@@ -441,16 +442,16 @@ async fn aliases_need_a_certificate_that_covers_them() {
         ("a.b.example.com", wild.as_str()),
     ];
     for (alias, certificate) in refused {
-        create(&aws, &with("r", alias, certificate))
+        create(&aws, &with_alias("r", alias, certificate))
             .await
             .refused(400, "InvalidViewerCertificate");
     }
-    let made = create(&aws, &with("first", "shop.example.com", &here))
+    let made = create(&aws, &with_alias("first", "shop.example.com", &here))
         .await
         .ok();
-    let taken = create(&aws, &with("second", "Shop.Example.com", &wild)).await;
+    let taken = create(&aws, &with_alias("second", "Shop.Example.com", &wild)).await;
     taken.refused(409, "CNAMEAlreadyExists");
-    create(&aws, &with("third", "other.example.com", &wild))
+    create(&aws, &with_alias("third", "other.example.com", &wild))
         .await
         .ok();
     // Its own alias is nobody else's.
@@ -459,7 +460,7 @@ async fn aliases_need_a_certificate_that_covers_them() {
         "PUT",
         &path,
         Some(&made.etag()),
-        &with("first", "shop.example.com", &wild),
+        &with_alias("first", "shop.example.com", &wild),
     )
     .await
     .ok();

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod acm;
 mod cloudfront;
 mod dynamodb;
 mod faults;
@@ -13,5 +14,6 @@ mod framework;
 mod iam;
 mod identities;
 mod lambda;
+mod route53;
 mod s3;
 mod support;
