@@ -46,6 +46,9 @@ struct RunArguments {
     /// Id of this cluster in owner tags; the same id in two clusters makes them one owner. Default: the uid of kube-system.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
+    /// Watch only this namespace. Default: all.
+    #[arg(long, env = "MULTIREGION_NAMESPACE")]
+    namespace: Option<String>,
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -99,6 +102,10 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
         Some(id) => id,
         None => controller::cluster_id(&client).await?,
     };
+    let scope = controller::Scope {
+        cluster: cluster.clone(),
+        namespace: arguments.namespace,
+    };
     let metrics = health.metrics.clone();
     let aws = Arc::new(Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await);
     let server = tokio::spawn(telemetry::serve(
@@ -108,7 +115,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     ));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster, "starting");
     tokio::select! {
-        () = controller::run(client, aws, health, cluster, stop.clone()) => {}
+        () = controller::run(client, aws, health, scope, stop.clone()) => {}
         served = server => served??,
     }
     tracing::info!("stopped");

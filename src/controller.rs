@@ -78,15 +78,28 @@ pub async fn cluster_id(client: &Client) -> Result<String, StartError> {
     namespace.uid().ok_or(StartError::NoUid)
 }
 
+/// Which objects the controller works on, and who it is to AWS.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Id of the cluster in owner tags.
+    pub cluster: String,
+    /// Only this namespace; all if absent.
+    pub namespace: Option<String>,
+}
+
 /// Runs until `stop`, then lets the passes under way end.
 pub async fn run(
     client: Client,
     aws: Arc<Aws>,
     health: Health,
-    cluster: String,
+    scope: Scope,
     stop: CancellationToken,
 ) {
-    let apps: Api<MultiRegionApp> = Api::all(client.clone());
+    let Scope { cluster, namespace } = scope;
+    let apps: Api<MultiRegionApp> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), &namespace),
+        None => Api::all(client.clone()),
+    };
     if let Err(error) = apps.list(&ListParams::default().limit(1)).await {
         let advice = "is the definition installed (multiregion crd | kubectl apply -f -), and may this account list it?";
         tracing::error!(error = %crate::chain(&error), advice, "MultiRegionApps cannot be listed; trying on");

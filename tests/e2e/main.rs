@@ -1,0 +1,6 @@
+//! The whole operator, as it ships, on a real API server and the local AWS behind the strict proxy.
+//!
+//! Each test has a namespace, an AWS account and an operator of its own; every test ends with a pass that writes nothing.
+
+mod lifecycle;
+mod world;

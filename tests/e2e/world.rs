@@ -1,0 +1,298 @@
+//! What a test acts in: one namespace, one account, one operator, one proxy.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use strict_aws::{Config, Proxy};
+use testbed::wait::{self, Seen};
+use testbed::{Aws, ControlPlane, Emulator, Operator, OperatorOptions};
+use tokio::sync::OnceCell;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_multiregion");
+
+pub struct World {
+    pub control_plane: &'static ControlPlane,
+    pub proxy: Proxy,
+    pub operator: Option<Operator>,
+    pub namespace: String,
+    pub account: String,
+    options: OperatorOptions,
+}
+
+/// The definition and the RBAC, installed once as the binary prints them.
+async fn cluster() -> Result<&'static ControlPlane> {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let control_plane = ControlPlane::shared().await?;
+    INSTALLED
+        .get_or_try_init(|| async {
+            for command in ["crd", "rbac"] {
+                let printed = tokio::process::Command::new(BINARY)
+                    .arg(command)
+                    .output()
+                    .await?;
+                let printed = String::from_utf8(printed.stdout)?;
+                control_plane
+                    .kubectl_ok(&["apply", "--server-side", "-f", "-"], Some(&printed))
+                    .await?;
+            }
+            let established = [
+                "wait",
+                "--for=condition=Established",
+                "crd/multiregionapps.multiregion.dev",
+            ];
+            control_plane.kubectl_ok(&established, None).await?;
+            anyhow::Ok(())
+        })
+        .await?;
+    Ok(control_plane)
+}
+
+impl World {
+    /// A world with the operator running in it; `account` is the test's own, 12 digits.
+    pub async fn new(name: &str, config: Config) -> Result<Self> {
+        let mut world = Self::without_operator(name, config).await?;
+        world.start().await?;
+        Ok(world)
+    }
+
+    pub async fn without_operator(name: &str, config: Config) -> Result<Self> {
+        static ACCOUNTS: AtomicU32 = AtomicU32::new(1);
+        let control_plane = cluster().await?;
+        let emulator = Emulator::shared().await?;
+        let proxy = Proxy::start(&emulator.url(), config).await?;
+        let account = format!(
+            "{:012}",
+            210_000_000_000_u64 + u64::from(ACCOUNTS.fetch_add(1, Ordering::Relaxed))
+        );
+        let namespace = format!("{name}-{}", std::process::id());
+        control_plane
+            .kubectl_ok(&["create", "namespace", &namespace], None)
+            .await?;
+        let kubeconfig = control_plane
+            .service_account_kubeconfig("multiregion-system", "multiregion")
+            .await?;
+        let mut options = OperatorOptions::emulated(BINARY, &kubeconfig, &proxy.url(), &account)?;
+        options.arguments = vec![
+            "--namespace".into(),
+            namespace.clone(),
+            "--log-format".into(),
+            "text".into(),
+        ];
+        Ok(Self {
+            control_plane,
+            proxy,
+            operator: None,
+            namespace,
+            account,
+            options,
+        })
+    }
+
+    pub async fn start(&mut self) -> Result<()> {
+        let mut operator = Operator::start(&self.options)?;
+        operator.wait_ready(Duration::from_secs(20)).await?;
+        self.operator = Some(operator);
+        Ok(())
+    }
+
+    /// The account, as its root user in the console.
+    pub fn aws(&self) -> Aws {
+        Aws::emulated(&self.proxy.url(), &self.account)
+    }
+
+    pub async fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> Result<String> {
+        let mut all = vec!["--namespace", &self.namespace];
+        all.extend(arguments);
+        self.control_plane.kubectl_ok(&all, input).await
+    }
+
+    /// Applies an app as a user does.
+    pub async fn apply(&self, name: &str, spec: &Value) -> Result<()> {
+        let object = json!({
+            "apiVersion": "multiregion.dev/v1alpha1",
+            "kind": "MultiRegionApp",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        });
+        self.kubectl(
+            &["apply", "--server-side", "-f", "-"],
+            Some(&object.to_string()),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Applies one of the samples, in this world's namespace.
+    pub async fn apply_sample(&self, file: &str) -> Result<()> {
+        let path = format!("{}/deploy/samples/{file}", env!("CARGO_MANIFEST_DIR"));
+        let sample = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+        let sample = sample.replace("namespace: web", &format!("namespace: {}", self.namespace));
+        self.kubectl(&["apply", "--server-side", "-f", "-"], Some(&sample))
+            .await
+            .map(drop)
+    }
+
+    pub async fn get(&self, name: &str) -> Result<Value> {
+        let text = self
+            .kubectl(&["get", "multiregionapp", name, "-o", "json"], None)
+            .await?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Waits until `holds` says so of the app, which it is given whole.
+    pub async fn until(
+        &self,
+        what: &str,
+        name: &str,
+        timeout: Duration,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let waited = wait::until(what, timeout, || async {
+            let app = self.get(name).await?;
+            if holds(&app) {
+                Ok(Seen::Done(app))
+            } else {
+                Ok(Seen::Waiting(summary(&app)))
+            }
+        })
+        .await;
+        waited.with_context(|| self.log_tail())
+    }
+
+    pub async fn until_ready(&self, name: &str, timeout: Duration) -> Result<Value> {
+        let generation_seen = |app: &Value| {
+            app.pointer("/status/observedGeneration") == app.pointer("/metadata/generation")
+        };
+        self.until("Ready and Synced", name, timeout, |app| {
+            generation_seen(app)
+                && condition(app, "Ready").0 == "True"
+                && condition(app, "Synced").0 == "True"
+        })
+        .await
+    }
+
+    /// Asks for a pass that reads everything, and waits until it was made.
+    pub async fn pass(&self, name: &str) -> Result<Value> {
+        static TOKENS: AtomicU32 = AtomicU32::new(1);
+        let token = format!("t{}", TOKENS.fetch_add(1, Ordering::Relaxed));
+        let annotation = format!("multiregion.dev/reconcile={token}");
+        self.kubectl(
+            &[
+                "annotate",
+                "--overwrite",
+                "multiregionapp",
+                name,
+                &annotation,
+            ],
+            None,
+        )
+        .await?;
+        self.until("the pass asked for", name, Duration::from_secs(60), |app| {
+            app.pointer("/status/lastHandled/reconcile") == Some(&json!(token))
+        })
+        .await
+    }
+
+    /// The end of every test: one more full pass writes nothing to AWS, and the next one nothing to Kubernetes.
+    pub async fn assert_quiet(&self, name: &str) -> Result<()> {
+        let before = self.pass(name).await?;
+        self.proxy.clear_calls();
+        let after = self.pass(name).await?;
+        let writes = self.proxy.writes();
+        if !writes.is_empty() {
+            bail!(
+                "a pass over a converged app wrote to AWS: {writes:#?}\n{}",
+                self.log_tail()
+            );
+        }
+        let status = |app: &Value| {
+            let mut status = app["status"].clone();
+            // The token is what asked for the pass.
+            status["lastHandled"] = Value::Null;
+            status
+        };
+        if status(&before) != status(&after) {
+            bail!(
+                "a pass over a converged app changed the status:\n{}\n{}",
+                status(&before),
+                status(&after)
+            );
+        }
+        Ok(())
+    }
+
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.kubectl(&["delete", "multiregionapp", name, "--wait=false"], None)
+            .await
+            .map(drop)
+    }
+
+    /// Waits until the object is gone.
+    pub async fn until_gone(&self, name: &str, timeout: Duration) -> Result<()> {
+        let waited = wait::until("the app to be gone", timeout, || async {
+            let list = self
+                .kubectl(&["get", "multiregionapp", "-o", "json"], None)
+                .await?;
+            let list: Value = serde_json::from_str(&list)?;
+            let left = list["items"].as_array().into_iter().flatten();
+            let found = left
+                .into_iter()
+                .find(|app| app.pointer("/metadata/name") == Some(&json!(name)));
+            Ok(found.map_or(Seen::Done(()), |app| Seen::Waiting(summary(app))))
+        })
+        .await;
+        waited.with_context(|| self.log_tail())
+    }
+
+    pub fn log_tail(&self) -> String {
+        let log = self
+            .operator
+            .as_ref()
+            .and_then(|operator| std::fs::read_to_string(operator.log()).ok());
+        let log = log.unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(60)..];
+        format!("the operator's log ends:\n{}", tail.join("\n"))
+    }
+}
+
+/// Status and reason of a condition.
+pub fn condition<'a>(app: &'a Value, name: &str) -> (&'a str, &'a str, &'a str) {
+    let conditions = app.pointer("/status/conditions").and_then(Value::as_array);
+    let found = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == name);
+    let text = |field: &str| {
+        found
+            .and_then(|condition| condition[field].as_str())
+            .unwrap_or("")
+    };
+    (text("status"), text("reason"), text("message"))
+}
+
+fn summary(app: &Value) -> String {
+    let conditions = app.pointer("/status/conditions").and_then(Value::as_array);
+    let conditions: Vec<String> = conditions
+        .into_iter()
+        .flatten()
+        .map(|condition| {
+            format!(
+                "{}={} {}: {}",
+                condition["type"], condition["status"], condition["reason"], condition["message"]
+            )
+        })
+        .collect();
+    format!(
+        "{}\n  pending: {}",
+        conditions.join("\n  "),
+        app["status"]["pending"]
+    )
+}
+
+/// The smallest spec.
+pub fn minimal() -> Value {
+    json!({"regions": {"primary": "us-east-1", "dr": "us-west-2"}, "tables": [{"name": "visits"}]})
+}
