@@ -126,19 +126,18 @@ pub async fn run(
         .combine(predicates::annotations)
         .combine(predicates::finalizers);
     let meaningful = meaningful.combine(deletion);
+    let ready = context.health.ready.clone();
     let stream = watcher(apps, watcher::Config::default().any_semantic())
         .default_backoff()
+        .inspect(move |event| {
+            if let Ok(watcher::Event::InitDone) = event {
+                ready.store(true, Ordering::Relaxed);
+            }
+        })
         .reflect(writer)
         .applied_objects()
         .predicate_filter(meaningful, kube::runtime::PredicateConfig::default());
 
-    let ready = context.health.ready.clone();
-    let listed = reader.clone();
-    tokio::spawn(async move {
-        if listed.wait_until_ready().await.is_ok() {
-            ready.store(true, Ordering::Relaxed);
-        }
-    });
     Controller::for_stream(stream, reader)
         .with_config(Config::default().concurrency(CONCURRENT_APPS))
         .graceful_shutdown_on(stop.cancelled_owned())
