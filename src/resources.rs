@@ -34,6 +34,7 @@ pub mod lambda_function;
 pub mod lambda_function_url;
 pub mod lambda_permission;
 pub mod policy;
+pub mod route53;
 pub mod route53_hosted_zone;
 pub mod route53_record;
 pub mod s3;
@@ -401,6 +402,8 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
         kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),
         kind::<cloudwatch_log_group::LogGroup>(),
         kind::<iam_role::Role>(),
+        kind::<route53_hosted_zone::HostedZone>(),
+        kind::<route53_record::Record>(),
         kind::<s3_bucket::Bucket>(),
         kind::<s3_bucket_policy::BucketPolicy>(),
         kind::<s3_bucket_replication::BucketReplication>(),

@@ -61,8 +61,14 @@ where
         ),
         SdkError::ServiceError(service_error) => {
             let status = service_error.raw().status().as_u16();
-            let code = service_error.err().code().unwrap_or_default();
-            let message = service_error.err().message().unwrap_or_default();
+            let refused = refused_batch(service_error.raw().body().bytes().unwrap_or_default());
+            let (code, message) = match &refused {
+                Some(message) => ("InvalidChangeBatch", message.as_str()),
+                None => (
+                    service_error.err().code().unwrap_or_default(),
+                    service_error.err().message().unwrap_or_default(),
+                ),
+            };
             let message = if message.is_empty() {
                 format!("HTTP status {status}")
             } else {
@@ -77,6 +83,18 @@ where
         }
         _ => failure(FailureKind::Transient, "Unknown", innermost(error)),
     }
+}
+
+/// The messages of Route 53's InvalidChangeBatch where it comes without the envelope of all other errors, so that the
+/// SDK finds neither code nor message in it.
+fn refused_batch(body: &[u8]) -> Option<String> {
+    let body = std::str::from_utf8(body).ok()?;
+    let (_, body) = body.split_once("<InvalidChangeBatch")?;
+    let messages = body.split("<Message>").skip(1);
+    let messages: Vec<&str> = messages
+        .filter_map(|rest| rest.split("</Message>").next())
+        .collect();
+    Some(messages.join(" "))
 }
 
 /// Whether it is a deletion that AWS refuses because something else uses the thing (`CachePolicyInUse` and its like,
@@ -142,6 +160,18 @@ fn kind_of(code: &str, message: &str, status: u16) -> FailureKind {
         }
         // Replication asked for before all of S3 knows of the versioning that was just put on.
         "InvalidRequest" if message.contains("ersioning") && message.contains("nabled") => {
+            K::Conflict
+        }
+        // Route 53 says in words that another was there first, or that a lost reply's change was made.
+        "InvalidChangeBatch"
+            if [
+                "but it already exists",
+                "but it was not found",
+                "do not match the current",
+            ]
+            .iter()
+            .any(|words| message.contains(words)) =>
+        {
             K::Conflict
         }
         // IAM takes a principal for unknown until it has spread; S3 does so with a new access identity.
@@ -287,6 +317,19 @@ mod tests {
         ("BucketAlreadyOwnedByYou", "", 409, FailureKind::Conflict),
         ("TooManyDistributions", "", 400, FailureKind::Quota),
         ("CachePolicyInUse", "", 409, FailureKind::Conflict),
+        (
+            "InvalidChangeBatch",
+            "[Tried to create resource record set [name='shop.example.com.', type='A'] but it already exists]",
+            400,
+            FailureKind::Conflict,
+        ),
+        (
+            "InvalidChangeBatch",
+            "[RRSet of type A with DNS name shop.example.com. is not permitted because a conflicting RRSet of type  \
+             CNAME with the same DNS name already exists in zone example.com.]",
+            400,
+            FailureKind::Invalid,
+        ),
         ("LimitExceededException", "", 400, FailureKind::Quota),
         (
             "ValidationException",
@@ -344,6 +387,16 @@ mod tests {
         ),
         ("InvalidArgument", "", 400, FailureKind::Invalid),
     ];
+
+    #[test]
+    fn a_refused_batch_is_understood_without_its_envelope() {
+        let body = "<?xml version=\"1.0\"?>\n<InvalidChangeBatch xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">\
+                    <Messages><Message>one</Message><Message>two</Message></Messages></InvalidChangeBatch>";
+        assert_eq!(refused_batch(body.as_bytes()).as_deref(), Some("one two"));
+        let wrapped =
+            "<ErrorResponse><Error><Code>InvalidChangeBatch</Code></Error></ErrorResponse>";
+        assert_eq!(refused_batch(wrapped.as_bytes()), None);
+    }
 
     #[test]
     fn every_row_of_the_table_is_sorted_as_it_says() {

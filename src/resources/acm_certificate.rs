@@ -77,11 +77,11 @@ impl Kind for Certificate {
                 detail.domain_name() == Some(&id.name) && rank(detail.status()) < FAILED
             });
         }
-        if detail.is_none() {
-            if let Some((arn, its_tags)) = find(pass, &id.name).await? {
-                detail = found(describe(pass, &arn).await)?;
-                tags = Some(its_tags);
-            }
+        if detail.is_none()
+            && let Some((arn, its_tags)) = find(pass, &id.name).await?
+        {
+            detail = found(describe(pass, &arn).await)?;
+            tags = Some(its_tags);
         }
         let Some(detail) = detail else {
             return Ok(None);

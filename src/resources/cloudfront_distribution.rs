@@ -206,7 +206,7 @@ async fn find(
         }
     }
     let mut best: Option<(bool, String, Tags)> = None;
-    for (id, arn) in commented(pass).await? {
+    for types::DistributionSummary { id, arn, .. } in commented(pass).await? {
         let tags = read_tags(pass, &arn).await?;
         let confirmed = pass.owner_by_tags(pairs(&tags)) == Owner::Ours;
         // Of several with our Comment the one with our tags, and always the same one.
@@ -223,8 +223,14 @@ async fn find(
     Ok(found(get(pass, &id).await)?.map(|distribution| (distribution, Some(tags))))
 }
 
-/// Id and ARN of each distribution whose Comment is the owner key; list summaries carry no CallerReference.
-async fn commented(pass: &Pass) -> Result<Vec<(String, String)>, Failure> {
+/// The domain names of the app's distribution: one, or none, or more where somebody copied it.
+pub(super) async fn domain_names(pass: &Pass) -> Result<BTreeSet<String>, Failure> {
+    let ours = commented(pass).await?;
+    Ok(ours.into_iter().map(|item| item.domain_name).collect())
+}
+
+/// Each distribution whose Comment is the owner key; list summaries carry no CallerReference.
+async fn commented(pass: &Pass) -> Result<Vec<types::DistributionSummary>, Failure> {
     let clients = pass.clients(GLOBAL);
     let (mut ours, mut marker) = (Vec::new(), None);
     loop {
@@ -241,14 +247,9 @@ async fn commented(pass: &Pass) -> Result<Vec<(String, String)>, Failure> {
             .map(|page| (page.items.unwrap_or_default(), page.next_marker))
             .unwrap_or_default();
         // A staging distribution is a copy of its primary one, Comment included.
-        ours.extend(
-            items
-                .into_iter()
-                .filter(|item| {
-                    !item.staging() && pass.owner().of_comment(item.comment()) == Owner::Ours
-                })
-                .map(|item| (item.id, item.arn)),
-        );
+        ours.extend(items.into_iter().filter(|item| {
+            !item.staging() && pass.owner().of_comment(item.comment()) == Owner::Ours
+        }));
         marker = next.filter(|marker| !marker.is_empty());
         if marker.is_none() {
             return Ok(ours);
