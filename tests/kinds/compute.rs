@@ -1,3 +1,4 @@
 //! The kinds of IAM, CloudWatch Logs and Lambda.
 
 mod iam_role;
+mod lambda;
