@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::call::Service;
-use crate::exchange::{Answer, Exchange, Outcome, with_body};
+use crate::exchange::{Answer, Exchange, Outcome, page_json, with_body};
 use crate::refusal::Refusal;
 use crate::services::Memory;
 use crate::{cloudfront, route53, xml};
@@ -240,23 +240,20 @@ async fn list(exchange: &Exchange<'_>) -> Outcome {
             summaries.push(summary);
         }
     }
-    let mut body = json!({});
+    let mut body = json!({"CertificateSummaryList": summaries});
     if strict.pages {
-        let first: usize = asked["NextToken"]
+        let first = asked["NextToken"]
             .as_str()
             .and_then(|token| token.parse().ok())
             .unwrap_or(0);
-        let next = first + exchange.config.page_size;
-        if next < summaries.len() {
-            body["NextToken"] = next.to_string().into();
-        }
-        summaries = summaries
-            .into_iter()
-            .skip(first)
-            .take(exchange.config.page_size)
-            .collect();
+        page_json(
+            &mut body,
+            "CertificateSummaryList",
+            "NextToken",
+            first,
+            exchange.config.page_size,
+        );
     }
-    body["CertificateSummaryList"] = summaries.into();
     Ok(with_body(answer, body.to_string()))
 }
 

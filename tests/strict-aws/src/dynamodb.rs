@@ -5,7 +5,7 @@ mod states;
 use serde_json::{Value, json};
 
 use crate::call::Service;
-use crate::exchange::{Exchange, Outcome, with_body};
+use crate::exchange::{Exchange, Outcome, page_json, with_body};
 use crate::refusal::Refusal;
 
 pub(crate) use states::State;
@@ -31,10 +31,28 @@ pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
     }
     states::note(exchange, &name, &body, answer.body());
     let answer = states::shown(exchange, &name, answer);
-    if exchange.operation == "ListTables" && exchange.config.strict.pages {
-        return Ok(paged(exchange, answer));
+    if !exchange.config.strict.pages {
+        return Ok(answer);
     }
-    Ok(answer)
+    match exchange.operation {
+        "ListTables" => Ok(paged(exchange, answer)),
+        "ListTagsOfResource" => {
+            let mut shown: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+            let first = body["NextToken"]
+                .as_str()
+                .and_then(|token| token.parse().ok())
+                .unwrap_or(0);
+            page_json(
+                &mut shown,
+                "Tags",
+                "NextToken",
+                first,
+                exchange.config.page_size,
+            );
+            Ok(with_body(answer, shown.to_string()))
+        }
+        _ => Ok(answer),
+    }
 }
 
 /// The name of the table that a call is about, which may be told as an ARN.

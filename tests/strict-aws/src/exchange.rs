@@ -282,6 +282,21 @@ pub(crate) fn with_body(answer: Answer, body: impl Into<Bytes>) -> Answer {
     Answer::from_parts(parts, body.into())
 }
 
+/// Cuts a list in JSON to the page that begins at `first`; the token is where the next one begins.
+pub(crate) fn page_json(body: &mut Value, list: &str, token: &str, first: usize, size: usize) {
+    let Some(items) = body[list].as_array_mut() else {
+        return;
+    };
+    let more = items.len() > first + size;
+    *items = items.drain(..).skip(first).take(size).collect();
+    if let Some(body) = body.as_object_mut() {
+        body.remove(token);
+        if more {
+            body.insert(token.to_owned(), (first + size).to_string().into());
+        }
+    }
+}
+
 fn forget_body(headers: &mut HeaderMap) {
     headers.remove(CONTENT_LENGTH);
     let checksums: Vec<_> = headers

@@ -18,9 +18,9 @@
 //! # }
 //! ```
 //!
-//! A call goes: [`server`] → [`identify`] (which operation) → [`fault`] → [`limits`] → [`services`], the registry of
-//! the files with the rules → [`exchange`], the emulator. [`refusal`] words AWS's errors; [`admin`] is the proxy's own
-//! API.
+//! A call goes: `server.rs` → `identify.rs` (which operation) → `fault.rs` → `limits.rs` → `services.rs`, the registry
+//! of the files with the rules (one for each service) → `exchange.rs`, the emulator. `refusal.rs` words AWS's errors;
+//! `admin.rs` is the proxy's own API under `/_strict/`.
 
 mod acm;
 mod admin;
@@ -34,6 +34,7 @@ mod iam;
 mod identify;
 mod lambda;
 mod limits;
+mod logs;
 mod refusal;
 mod route53;
 mod s3;
@@ -43,6 +44,7 @@ mod stale;
 mod sts;
 mod xml;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -128,6 +130,15 @@ impl Proxy {
         let mut calls = self.calls();
         calls.retain(|call| call.write);
         calls
+    }
+
+    /// How many calls there were of each operation.
+    pub fn counts(&self) -> BTreeMap<(Service, String), usize> {
+        let mut counts = BTreeMap::new();
+        for call in self.calls() {
+            *counts.entry((call.service, call.operation)).or_insert(0) += 1;
+        }
+        counts
     }
 
     /// Forgets the calls so far.

@@ -382,3 +382,35 @@ async fn tables_are_listed_in_pages() {
     .json();
     assert_eq!(second, json!({"TableNames": ["c-table"]}));
 }
+
+#[tokio::test]
+async fn tags_are_listed_in_pages() {
+    let aws = Aws::only(|strict| strict.pages = true).await;
+    let mut body = table(false);
+    body["Tags"] =
+        json!([{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}, {"Key": "c", "Value": "3"}]);
+    let made = call(&aws, "us-east-1", "CreateTable", body)
+        .await
+        .ok()
+        .json();
+    let arn = &made["TableDescription"]["TableArn"];
+    let first = call(
+        &aws,
+        "us-east-1",
+        "ListTagsOfResource",
+        json!({"ResourceArn": arn}),
+    )
+    .await
+    .ok()
+    .json();
+    assert_eq!(
+        first["Tags"],
+        json!([{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    );
+    let next = json!({"ResourceArn": arn, "NextToken": first["NextToken"]});
+    let second = call(&aws, "us-east-1", "ListTagsOfResource", next)
+        .await
+        .ok()
+        .json();
+    assert_eq!(second, json!({"Tags": [{"Key": "c", "Value": "3"}]}));
+}

@@ -218,9 +218,12 @@ async fn a_fault_hits_the_nth_call_and_ends_in_time() {
     }
     assert_eq!(statuses, [200, 500, 200]);
 
-    let brief = Fault::new(FaultKind::Status500).lasting(Duration::from_millis(200));
-    aws.proxy.configure(|config| config.faults = vec![brief]);
+    let lasting =
+        |seconds: u64| Fault::new(FaultKind::Status500).lasting(Duration::from_secs(seconds));
+    aws.proxy
+        .configure(|config| config.faults = vec![lasting(600)]);
     assert_eq!(aws.s3("us-east-1", "GET", "/", "").await.status, 500);
-    tokio::time::sleep(Duration::from_millis(250)).await;
+    aws.proxy
+        .configure(|config| config.faults = vec![lasting(0)]);
     assert_eq!(aws.s3("us-east-1", "GET", "/", "").await.status, 200);
 }

@@ -52,6 +52,10 @@ async fn calls_pass_through_and_are_recorded() {
         ("eu-west-1", "us-east-1")
     );
     assert_eq!(aws.proxy.writes().len(), 2);
+    assert_eq!(
+        aws.proxy.counts()[&(Service::S3, "GetObject".to_owned())],
+        1
+    );
     aws.proxy.clear_calls();
     assert!(aws.proxy.calls().is_empty());
 }

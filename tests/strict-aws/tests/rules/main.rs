@@ -14,6 +14,7 @@ mod framework;
 mod iam;
 mod identities;
 mod lambda;
+mod logs;
 mod route53;
 mod s3;
 mod support;

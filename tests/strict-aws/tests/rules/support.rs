@@ -53,11 +53,12 @@ fn emulator() -> &'static str {
 }
 
 fn ministack() -> PathBuf {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let found = match std::env::var_os("MINISTACK") {
-        Some(path) => PathBuf::from(path),
-        None => repository.join(".cache/venv/bin/ministack"),
-    };
+    let cache = std::env::var_os("MULTIREGION_CACHE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"),
+        PathBuf::from,
+    );
+    let found = std::env::var_os("MINISTACK")
+        .map_or_else(|| cache.join("venv/bin/ministack"), PathBuf::from);
     assert!(
         found.is_file(),
         "the emulator is not installed: no {}. Install ministack and cbor2 in a virtual environment there, \
