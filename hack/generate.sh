@@ -16,4 +16,5 @@ write() {
 }
 
 write crds/multiregionapps.multiregion.dev.yaml "$multiregion" crd
+write deploy/rbac.yaml "$multiregion" rbac
 write deploy/iam-policy.json "$multiregion" iam-policy
