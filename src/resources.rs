@@ -27,6 +27,7 @@ pub mod cloudfront_origin_access_control;
 pub mod cloudfront_origin_access_identity;
 pub mod cloudfront_origin_request_policy;
 pub mod cloudwatch_log_group;
+pub mod dynamodb;
 pub mod dynamodb_table;
 pub mod dynamodb_table_replica;
 pub mod iam_role;
@@ -407,6 +408,8 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
         kind::<lambda_function::Function>(),
         kind::<lambda_function_url::FunctionUrl>(),
         kind::<lambda_permission::Permission>(),
+        kind::<dynamodb_table::Table>(),
+        kind::<dynamodb_table_replica::TableReplica>(),
         kind::<s3_bucket::Bucket>(),
         kind::<s3_bucket_policy::BucketPolicy>(),
         kind::<s3_bucket_replication::BucketReplication>(),

@@ -6,5 +6,6 @@
 )]
 
 mod compute;
+mod dynamodb;
 mod s3;
 mod support;
