@@ -38,6 +38,11 @@ test: ## Run everything: format, clippy, generated files, unit, property, emulat
 generate: programs ## Write the generated files again: CRD and IAM policy
 	@hack/generate.sh .
 
+.PHONY: bench
+bench: tools ## Measure, with a release build, what an app costs in time, AWS calls, processor and memory
+	@cargo build --release --workspace --bins
+	@$(TARGET)/release/testbed bench
+
 .PHONY: clean-cache
 clean-cache: down ## Remove the built control plane, the local AWS and all their state
 	rm -rf "$${MULTIREGION_CACHE:-.cache}"

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use strict_aws::Config;
 use testbed::{paths, setup};
 
 use crate::break_by_hand::{failover_codes, lambda_memory, set_failover_code, set_lambda_memory};
@@ -27,7 +28,7 @@ pub async fn run(once: bool) -> Result<()> {
     show.event("all there");
 
     let story = async {
-        let mut stack = Stack::start(&mut show).await?;
+        let mut stack = Stack::start(&mut show, Config::strict()).await?;
         stack.start_operator(&mut show).await?;
         let app = converge(&stack, &mut show).await?;
         look(&stack, &app, &mut show).await?;
@@ -154,7 +155,8 @@ async fn drift(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
     }
 
     show.heading("The operator finds it and puts it right");
-    let token = format!("multiregion.dev/reconcile=demo-{}", std::process::id());
+    let token = format!("demo-{}", std::process::id());
+    let annotation = format!("multiregion.dev/reconcile={token}");
     let annotate = [
         "annotate",
         "multiregionapp",
@@ -162,7 +164,7 @@ async fn drift(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
         "-n",
         &app.namespace,
         "--overwrite",
-        &token,
+        &annotation,
     ];
     let answer = kube.kubectl_ok(&annotate, None).await?;
     show.command(
@@ -175,8 +177,10 @@ async fn drift(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
     let start = Instant::now();
     let healed = async |object: Option<&Value>| {
         let object = object.context("the app is gone")?;
-        let synced = has_condition(object, "Synced", "True");
-        let restored = synced
+        // Until the pass has reported, the status is that of before the damage.
+        let reported = object["status"]["lastHandled"]["reconcile"] == token.as_str();
+        let restored = reported
+            && has_condition(object, "Synced", "True")
             && lambda_memory(aws, &region, &function).await? == memory
             && failover_codes(aws, &distribution).await? == codes;
         Ok(restored.then_some(()))

@@ -38,4 +38,4 @@ pub use aws::{Account, Aws};
 pub use control_plane::ControlPlane;
 pub use emulator::{Emulator, EmulatorOptions, SECRET_ACCESS_KEY};
 pub use kubectl::{Kubectl, Output};
-pub use operator::{Operator, OperatorOptions};
+pub use operator::{Operator, OperatorOptions, metrics_text};

@@ -1,5 +1,6 @@
 //! The local environment from the command line: `make demo`, `make up` and `make down` call this.
 
+mod bench;
 mod break_by_hand;
 mod demo;
 mod show;
@@ -42,6 +43,12 @@ enum Command {
               value_parser = clap::builder::FalseyValueParser::new())]
         once: bool,
     },
+    /// Measure what an app costs in time, AWS calls, processor and memory
+    Bench {
+        /// How many apps at once, for the memory they take
+        #[arg(long, default_value_t = 49)]
+        apps: usize,
+    },
 }
 
 #[tokio::main]
@@ -57,6 +64,7 @@ async fn main() -> ExitCode {
         Command::Up { detach: false } => up::attached().await,
         Command::Up { detach: true } => up::detached().await,
         Command::Down => up::down().await,
+        Command::Bench { apps } => bench::run(apps).await,
         Command::Demo { once } => demo::run(once).await,
     };
     match result {

@@ -153,11 +153,7 @@ impl Operator {
     /// # Errors
     /// When it does not answer with 200.
     pub async fn metrics_text(&self) -> Result<String> {
-        let (status, body) = crate::http::get(&format!("{}/metrics", self.url())).await?;
-        if status != 200 {
-            bail!("/metrics answered {status}: {body}");
-        }
-        Ok(body)
+        metrics_text(&self.url()).await
     }
 
     /// How it ended, or `None` while it runs.
@@ -229,4 +225,16 @@ impl Operator {
         #[expect(clippy::cast_precision_loss, reason = "a hundred or a thousand")]
         Ok(f64::from(ticks.iter().sum::<u32>()) / per_second as f64)
     }
+}
+
+/// The text of `/metrics` of the operator whose `--listen` address, as a URL, is this.
+///
+/// # Errors
+/// When it does not answer with 200.
+pub async fn metrics_text(url: &str) -> Result<String> {
+    let (status, body) = crate::http::get(&format!("{url}/metrics")).await?;
+    if status != 200 {
+        bail!("/metrics answered {status}: {body}");
+    }
+    Ok(body)
 }

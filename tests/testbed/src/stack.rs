@@ -45,8 +45,8 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts control plane and AWS; a line for each when it is ready.
-    pub async fn start(show: &mut Show) -> Result<Self> {
+    /// Starts control plane and AWS, a local one as strict as `config` says; a line for each when it is ready.
+    pub async fn start(show: &mut Show, config: Config) -> Result<Self> {
         let directory = paths::run_directory();
         claim(&directory)?;
 
@@ -66,7 +66,7 @@ impl Stack {
         }
 
         show.heading("Start AWS");
-        let (choice, aws) = start_aws(show, &directory).await?;
+        let (choice, aws) = start_aws(show, &directory, config).await?;
         Ok(Self {
             operator: None,
             control_plane,
@@ -134,6 +134,15 @@ impl Stack {
                 process::tail(operator.log(), 20)
             )
         }))
+    }
+
+    /// Asks something of the operator.
+    pub fn with_operator<T>(&self, ask: impl FnOnce(&Operator) -> Result<T>) -> Result<T> {
+        let operator = self
+            .operator
+            .as_ref()
+            .context("the operator was not started")?;
+        ask(&operator.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes a public hosted zone, unless the account is a real one or has it already.
@@ -253,7 +262,7 @@ impl Stack {
     }
 }
 
-async fn start_aws(show: &Show, directory: &Path) -> Result<(AwsChoice, Aws)> {
+async fn start_aws(show: &Show, directory: &Path, config: Config) -> Result<(AwsChoice, Aws)> {
     if std::env::var("MULTIREGION_REAL_AWS").is_ok_and(|value| value == "1") {
         let aws = Aws { emulated: None };
         let identity = aws
@@ -282,7 +291,7 @@ async fn start_aws(show: &Show, directory: &Path) -> Result<(AwsChoice, Aws)> {
     };
     let emulator = Emulator::start(options).await?;
     let address = (Ipv4Addr::LOCALHOST, ports::free_port()?).into();
-    let proxy = Proxy::listen(address, &emulator.url(), Config::strict()).await?;
+    let proxy = Proxy::listen(address, &emulator.url(), config).await?;
     show.event(&format!(
         "the local AWS is at {}, behind a proxy that is as strict as AWS",
         proxy.url()

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use strict_aws::Config;
 use testbed::process::Signal;
 use testbed::wait::{self, Seen};
 use testbed::{paths, process, setup};
@@ -29,7 +30,7 @@ pub async fn attached() -> Result<()> {
     show.heading("Check the tools, build and install what is missing");
     setup().await?;
     let running = async {
-        let mut stack = Stack::start(&mut show).await?;
+        let mut stack = Stack::start(&mut show, Config::strict()).await?;
         stack.start_operator(&mut show).await?;
         stack.create_zone(&show, "example.com").await?;
         Ok::<_, anyhow::Error>(stack)

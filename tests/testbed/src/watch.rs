@@ -133,9 +133,7 @@ pub fn tree(object: &Value) -> String {
             .filter(|region| !region.is_empty())
             .unwrap_or("global");
         let (kind, name) = (plain(&resource["kind"]), plain(&resource["name"]));
-        let id = resource["id"]
-            .as_str()
-            .filter(|id| !id.is_empty() && *id != name);
+        let id = resource["id"].as_str().filter(|id| !id.contains(&name));
         let id = id.map_or_else(String::new, |id| format!("  {id}"));
         regions
             .entry(region.to_owned())
@@ -169,19 +167,30 @@ fn show_change(show: &Show, lines: &[String]) {
 
 /// The status in a few lines: what is not as it should be first, then what is still to do.
 fn describe(object: &Value) -> Vec<String> {
-    let mut lines: Vec<String> = conditions(object)
-        .filter(|condition| {
-            matches!(
-                condition["type"].as_str(),
-                Some("Ready" | "Synced" | "Stalled")
-            )
-        })
-        .map(|condition| {
-            let message = shorten(condition["message"].as_str().unwrap_or_default(), 150);
-            let [kind, status, reason] =
-                ["type", "status", "reason"].map(|field| plain(&condition[field]));
-            format!("{kind}={status} {reason}: {message}")
-        })
+    // Conditions often say the same, and then it is said once.
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    let shown = |condition: &&Value| {
+        matches!(
+            condition["type"].as_str(),
+            Some("Ready" | "Synced" | "Stalled")
+        )
+    };
+    for condition in conditions(object).filter(shown) {
+        let message = shorten(condition["message"].as_str().unwrap_or_default(), 110);
+        let why = format!("{} {message}", plain(&condition["reason"]));
+        let what = format!(
+            "{}={}",
+            plain(&condition["type"]),
+            plain(&condition["status"])
+        );
+        match told.iter_mut().find(|(other, _)| *other == why) {
+            Some((_, conditions)) => conditions.push(what),
+            None => told.push((why, vec![what])),
+        }
+    }
+    let mut lines: Vec<String> = told
+        .into_iter()
+        .map(|(why, conditions)| format!("{}: {}", conditions.join(" "), why.trim()))
         .collect();
     let pending: Vec<&Value> = list(&object["status"]["pending"]).collect();
     lines.extend(pending.iter().take(PENDING_SHOWN).map(|step| {
@@ -224,16 +233,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tree_groups_by_region_and_leaves_out_ids_that_are_names() {
+    fn the_tree_groups_by_region_and_leaves_out_ids_that_say_no_more_than_the_name() {
         let object = json!({"status": {"inventory": [
             {"kind": "lambda_function", "region": "us-west-2", "name": "shop-dr", "id": "shop-dr"},
-            {"kind": "iam_role", "region": "", "name": "shop-lambda-role", "id": "AROA1"},
+            {"kind": "iam_role", "region": "", "name": "shop-lambda-role", "id": "arn:aws:iam::1:role/shop-lambda-role"},
+            {"kind": "cloudfront_distribution", "region": "", "name": "shop", "id": "E1"},
         ]}});
         assert_eq!(
             tree(&object),
-            "global (1)\n└─ iam_role                         shop-lambda-role  AROA1\n\
+            "global (2)\n├─ cloudfront_distribution          shop  E1\n└─ iam_role                         shop-lambda-role\n\
              us-west-2 (1)\n└─ lambda_function                  shop-dr",
         );
+    }
+
+    #[test]
+    fn what_conditions_have_in_common_is_said_once() {
+        let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "False", "reason": reason, "message": message});
+        let object = json!({"status": {
+            "conditions": [
+                condition("Ready", "Progressing", "3 of 9"),
+                condition("Synced", "Progressing", "3 of 9"),
+                condition("RuntimeSupported", "Deprecated", "soon"),
+                condition("Stalled", "Quota", ""),
+            ],
+            "pending": [{"resource": "iam_role/pond", "change": "create", "waitingOn": ""}],
+        }});
+        let expected = [
+            "Ready=False Synced=False: Progressing 3 of 9",
+            "Stalled=False: Quota",
+            "  create iam_role/pond",
+        ];
+        assert_eq!(describe(&object), expected);
     }
 
     #[test]
