@@ -134,6 +134,38 @@ impl World {
             .map(drop)
     }
 
+    pub async fn patch(&self, name: &str, patch: &Value) -> Result<()> {
+        let patch = patch.to_string();
+        self.kubectl(
+            &[
+                "patch",
+                "multiregionapp",
+                name,
+                "--type=merge",
+                "-p",
+                &patch,
+            ],
+            None,
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Creates a public hosted zone, by hand; returns its id.
+    pub async fn create_zone(&self, name: &str) -> Result<String> {
+        let parameters =
+            json!({"Name": name, "CallerReference": format!("{name}-{}", self.namespace)});
+        let created = self
+            .aws()
+            .call("route53", "CreateHostedZone", "us-east-1", &parameters)
+            .await?;
+        let id = created
+            .pointer("/HostedZone/Id")
+            .and_then(Value::as_str)
+            .context("the zone has an id")?;
+        Ok(id.trim_start_matches("/hostedzone/").to_owned())
+    }
+
     pub async fn get(&self, name: &str) -> Result<Value> {
         let text = self
             .kubectl(&["get", "multiregionapp", name, "-o", "json"], None)
