@@ -89,7 +89,7 @@ pub fn assess(situation: &Situation<'_>) -> Assessment {
     }
     Assessment {
         status,
-        pace: verdict.pace(),
+        pace: verdict::pace(situation, &verdict),
     }
 }
 

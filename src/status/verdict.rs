@@ -1,5 +1,6 @@
 //! The one situation, of the design's table, that a pass ends in; and how soon to look again.
 
+use crate::app::App;
 use crate::model::{Failure, FailureKind};
 use crate::plan::{Block, Change, Plan, State, Step};
 
@@ -80,6 +81,40 @@ impl Verdict {
             Self::Progressing { again: false, .. } => Pace::Waiting,
         }
     }
+}
+
+/// How soon to look again: as soon as the most hopeful of all steps asks for, whatever the gravest is.
+pub(super) fn pace(situation: &Situation<'_>, verdict: &Verdict) -> Pace {
+    let Result::Ran { app, outcome, .. } = &situation.result else {
+        return verdict.pace();
+    };
+    if matches!(verdict, Verdict::Observed(_)) {
+        return Pace::Settled;
+    }
+    let by_hand = validated_by_hand(app);
+    let paces = outcome
+        .plan
+        .steps
+        .iter()
+        .map(|step| of_step(step, by_hand).pace());
+    paces
+        .min_by_key(|pace| match pace {
+            Pace::Again => 0,
+            Pace::Waiting => 1,
+            Pace::Recover => 2,
+            Pace::Denied => 3,
+            Pace::Person => 4,
+            Pace::Stalled => 5,
+            Pace::Settled => 6,
+        })
+        .unwrap_or(Pace::Settled)
+}
+
+/// Whether the certificate waits for a record that only a person can make.
+fn validated_by_hand(app: &App) -> bool {
+    app.domain
+        .as_ref()
+        .is_some_and(|domain| domain.hosted_zone.is_none() && domain.certificate_arn.is_none())
 }
 
 pub(super) fn of(situation: &Situation<'_>) -> Verdict {
