@@ -2,7 +2,26 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    multiregion::cli::main().await
+/// The SDK's futures nest deeply; without optimisation a poll of one takes more than the usual 2 MiB. Only touched
+/// pages cost memory.
+const STACK: usize = 16 * 1024 * 1024;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build();
+    match runtime {
+        // On a worker, whose stack is as large as said.
+        Ok(runtime) => match runtime.block_on(runtime.spawn(multiregion::cli::main())) {
+            Ok(code) => code,
+            Err(error) => failed(&error),
+        },
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }
