@@ -1,6 +1,6 @@
-//! A Lambda function's log group, made before the function so that its retention is ours and not "never".
+//! A Lambda function's log group, made before the function: Lambda makes a missing one that never expires.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -103,16 +103,13 @@ impl Kind for LogGroup {
         let create = logs
             .create_log_group()
             .log_group_name(&id.name)
-            .set_tags(Some(
-                desired
-                    .tags
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect(),
-            ));
+            .set_tags(Some(pairs(&desired.tags)));
         pass.call("logs", "CreateLogGroup", &id.region, create.send())
             .await?;
-        put_retention(pass, id, desired.retention_days).await?;
+        // A new group never expires.
+        if desired.retention_days != 0 {
+            put_retention(pass, id, desired.retention_days).await?;
+        }
         Ok(Seen::ours(desired.clone(), arn(pass, id).await?))
     }
 
@@ -132,13 +129,7 @@ impl Kind for LogGroup {
                 .logs
                 .tag_resource()
                 .resource_arn(&live.physical_id)
-                .set_tags(Some(
-                    desired
-                        .tags
-                        .iter()
-                        .map(|(key, value)| (key.clone(), value.clone()))
-                        .collect(),
-                ));
+                .set_tags(Some(pairs(&desired.tags)));
             pass.call("logs", "TagResource", &id.region, tag.send())
                 .await?;
         }
@@ -171,6 +162,12 @@ impl Kind for LogGroup {
     }
 }
 
+fn pairs(tags: &Tags) -> HashMap<String, String> {
+    tags.iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
 async fn put_retention(pass: &Pass, id: &ResourceId, days: i32) -> Result<(), Failure> {
     let logs = &pass.clients(&id.region).logs;
     if days == 0 {
@@ -199,4 +196,106 @@ async fn arn(pass: &Pass, id: &ResourceId) -> Result<String, Failure> {
         "arn:aws:logs:{}:{account}:log-group:{}",
         id.region, id.name
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resources::testing::{Asked, owner, recording};
+
+    const ARN: &str = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/shop-primary";
+
+    fn id() -> ResourceId {
+        ResourceId::new(
+            "cloudwatch_log_group",
+            "us-east-1",
+            "/aws/lambda/shop-primary",
+        )
+    }
+
+    /// The group asked for, and one whose name goes on; with `retention` if there is any.
+    fn logs(retention: Option<i32>) -> impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static {
+        move |asked| {
+            let body = match asked.target() {
+                "DescribeLogGroups" => {
+                    let mut group = json!({
+                        "logGroupName": "/aws/lambda/shop-primary", "creationTime": 1, "metricFilterCount": 0,
+                        "arn": format!("{ARN}:*"), "logGroupArn": ARN, "storedBytes": 0, "logGroupClass": "STANDARD"
+                    });
+                    if let Some(days) = retention {
+                        group["retentionInDays"] = days.into();
+                    }
+                    let longer =
+                        json!({"logGroupName": "/aws/lambda/shop-primary-2", "arn": "other"});
+                    json!({"logGroups": [group, longer], "nextToken": "more"})
+                }
+                "ListTagsForResource" if asked.body.contains(":*") => json!({"tags": {}}),
+                "ListTagsForResource" => json!({"tags": owner().tags()}),
+                _ => json!({}),
+            };
+            (200, body.to_string())
+        }
+    }
+
+    async fn observed(every_facet: bool, retention: Option<i32>) -> (Seen<Config>, usize) {
+        let (pass, asks) = recording(every_facet, logs(retention));
+        let hint = Hint {
+            known_id: None,
+            wanted: None,
+        };
+        let seen = LogGroup::observe(&pass, &id(), hint).await;
+        let calls = asks.lock().expect("no panic").len();
+        (seen.expect("it is read").expect("it is there"), calls)
+    }
+
+    #[tokio::test]
+    async fn the_group_is_told_from_one_whose_name_goes_on() {
+        let (seen, calls) = observed(true, Some(30)).await;
+        let config = Config {
+            retention_days: 30,
+            tags: owner().tags(),
+        };
+        assert_eq!(seen, Seen::ours(config, ARN));
+        assert_eq!(calls, 2);
+    }
+
+    #[tokio::test]
+    async fn a_quick_look_is_one_call_and_leaves_the_tags() {
+        let (seen, calls) = observed(false, None).await;
+        assert_eq!(seen.config.retention_days, 0);
+        assert_eq!(seen.unread, BTreeSet::from(["tags"]));
+        assert_eq!(calls, 1);
+    }
+
+    #[tokio::test]
+    async fn no_group_of_the_name_is_none() {
+        let (pass, _) = recording(true, |_| (200, r#"{"logGroups":[]}"#));
+        let hint = Hint {
+            known_id: None,
+            wanted: None,
+        };
+        assert_eq!(LogGroup::observe(&pass, &id(), hint).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn a_group_that_never_expires_is_made_with_one_call() {
+        let (pass, asks) = recording(true, logs(None));
+        let mut desired = Config {
+            retention_days: 0,
+            tags: owner().tags(),
+        };
+        let made = LogGroup::create(&pass, &id(), &desired).await;
+        assert_eq!(made, Ok(Seen::ours(desired.clone(), ARN)));
+        desired.retention_days = 7;
+        let made = LogGroup::create(&pass, &id(), &desired).await;
+        assert_eq!(made, Ok(Seen::ours(desired, ARN)));
+        let asks = asks.lock().expect("no panic");
+        let targets: Vec<_> = asks.iter().map(Asked::target).collect();
+        assert_eq!(
+            targets,
+            ["CreateLogGroup", "CreateLogGroup", "PutRetentionPolicy"]
+        );
+    }
 }
