@@ -31,14 +31,19 @@ pub struct Account {
 impl Account {
     /// A new one.
     pub async fn new() -> Self {
+        let emulator = Emulator::shared().await.expect("the emulator starts");
+        Self::at(&emulator.url())
+    }
+
+    /// A new one of the emulator, which is called at `endpoint`: a proxy of the test's own.
+    pub fn at(endpoint: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(100_000_000_000);
         let id = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
-        let emulator = Emulator::shared().await.expect("the emulator starts");
         let credentials = Credentials::new(&id, SECRET_ACCESS_KEY, None, None, "test");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(PRIMARY))
-            .endpoint_url(emulator.url())
+            .endpoint_url(endpoint)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build();

@@ -80,7 +80,8 @@ pub(super) async fn update(
     record(pass, id, seen).await
 }
 
-/// Notes that the code of `seen` has the hash AWS reports of it: on the function's tags too, if AWS is at rest.
+/// Notes that the code of `seen` has the hash AWS reports of it: in the function's tags too, if AWS is at rest. Until
+/// then it is unrecorded, so that nothing is asked of the function that AWS would refuse meanwhile.
 pub(super) async fn record(
     pass: &Pass,
     id: &ResourceId,
@@ -90,7 +91,9 @@ pub(super) async fn record(
         return Ok(seen);
     };
     remember(&seen.config.code, &hash);
-    if seen.phase == Phase::Ready {
+    if seen.phase != Phase::Ready {
+        seen.config.code.version = UNRECORDED.into();
+    } else {
         let version = seen.config.code.version.as_str().to_owned();
         let tags = Tags::from([(VERSION.to_owned(), version), (SHA256.to_owned(), hash)]);
         tag(pass, id, &seen.physical_id, &tags).await?;

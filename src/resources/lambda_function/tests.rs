@@ -245,14 +245,17 @@ async fn code_is_given_once_and_recorded_when_aws_is_at_rest() {
         calls,
         [r#"PUT code ["Architectures","S3Bucket","S3Key","S3ObjectVersion"]"#.replace(',', ", ")]
     );
-    assert_eq!(seen.config.code.version, "v2".into());
+    assert_eq!(seen.config.code.version, "unrecorded".into());
     assert_eq!(seen.outputs["code_sha256"], "sha-two=");
 
-    let mut later = as_seen("unrecorded");
-    later.outputs.insert("code_sha256", "sha-two=".into());
-    let (seen, calls) = updated(later, &desired, &["code"], json!({})).await;
+    let at_rest = Seen {
+        phase: Phase::Ready,
+        ..seen
+    };
+    let (seen, calls) = updated(at_rest, &desired, &["code"], json!({})).await;
     assert_eq!(calls.len(), 1);
     assert!(calls[0].starts_with("POST arn"), "{calls:?}");
+    assert_eq!(seen.config.code.version, "v2".into());
     assert_eq!(seen.config.tags["multiregion.dev/code-version"], "v2");
     assert_eq!(seen.config.tags["multiregion.dev/code-sha256"], "sha-two=");
 }

@@ -2,10 +2,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use multiregion::model::{DataPolicy, Deleted, Live, Observed, Owner, Phase, ResourceId};
-use multiregion::resources::{lambda_function, lambda_function_url, lambda_permission};
+use multiregion::model::{
+    DataPolicy, Deleted, FailureKind, Live, Observed, Owner, Phase, ResourceId,
+};
+use multiregion::resources::{iam_role, lambda_function, lambda_function_url, lambda_permission};
 use serde::Serialize;
 use serde_json::{Value, json};
+use strict_aws::{Proxy, Service};
+use testbed::Emulator;
 
 use crate::support::{Account, PRIMARY, Subject, differences, owner, tags};
 
@@ -92,8 +96,13 @@ async fn a_function_is_made_changed_and_taken_away() {
     let function = function(&account);
     let (mut wanted, [_, second]) = config(&account).await;
     let made = function.try_create(&wanted).await.expect("it is made");
-    assert_eq!(differences(&wanted, &made), []);
-    let (live, _) = converged(&function, &wanted).await;
+    let unlike: Vec<String> = differences(&wanted, &made)
+        .into_iter()
+        .map(|change| change.path)
+        .collect();
+    assert_eq!(unlike, ["code.version"], "recorded once AWS is at rest");
+    let (live, changes) = converged(&function, &wanted).await;
+    assert_eq!(changes, 1);
     assert_eq!(live.owner, Owner::Ours);
     assert_eq!(live.outputs, made.outputs);
     assert_eq!(live.outputs["arn"], live.physical_id);
@@ -122,6 +131,62 @@ async fn a_function_is_made_changed_and_taken_away() {
     assert_ne!(changed.outputs["code_sha256"], live.outputs["code_sha256"]);
 
     function.delete(&wanted).await;
+}
+
+/// AWS refuses a role that is new, and whatever else is asked of a function that it is busy with.
+#[tokio::test]
+async fn nothing_is_asked_of_a_function_that_aws_is_busy_with() {
+    let emulator = Emulator::shared().await.expect("the emulator starts");
+    let mut strict = strict_aws::Config::strict();
+    let short = Duration::from_millis(700);
+    strict.delays.role_not_assumable = short;
+    strict.delays.function_pending = short;
+    strict.delays.function_updating = short;
+    let proxy = Proxy::start(&emulator.url(), strict).await;
+    let proxy = proxy.expect("the proxy starts");
+    let account = Account::at(&proxy.url());
+    let role = ResourceId::global("iam_role", "shop-lambda-role");
+    let of_role = iam_role::Config {
+        trusted_services: ["lambda.amazonaws.com".into()].into(),
+        inline_policies: BTreeMap::new(),
+        tags: tags(),
+    };
+    let role = Subject::new(&account, role).try_create(&of_role).await;
+    assert_eq!(role.expect("made").phase, Phase::Ready);
+
+    let function = function(&account);
+    let (mut wanted, [first, second]) = config(&account).await;
+    let refused = function.try_create(&wanted).await.expect_err("too early");
+    assert_eq!(refused.kind, FailureKind::Denied);
+    tokio::time::sleep(short).await;
+    function.try_create(&wanted).await.expect("it is made");
+    converged(&function, &wanted).await;
+
+    let id = ResourceId::new("lambda_function_url", PRIMARY, NAME);
+    let url = lambda_function_url::Config {
+        auth_type: "AWS_IAM".into(),
+        invoke_mode: "BUFFERED".into(),
+    };
+    Subject::new(&account, id).create(&url).await;
+
+    wanted.timeout = 20;
+    wanted.code.version = second.as_str().into();
+    wanted.tags.insert("team".into(), "platform".into());
+    converged(&function, &wanted).await;
+    wanted.code.version = first.as_str().into();
+    converged(&function, &wanted).await;
+    function.delete(&wanted).await;
+
+    let count = |operation: &str| {
+        let calls = proxy.calls();
+        let of_lambda = calls.iter().filter(|call| call.service == Service::Lambda);
+        of_lambda.filter(|call| call.operation == operation).count()
+    };
+    assert_eq!(count("CreateFunction"), 2);
+    assert_eq!(count("UpdateFunctionConfiguration"), 1);
+    assert_eq!(count("UpdateFunctionCode"), 2);
+    // One each for the first code, for the user's tags, and for the two other codes.
+    assert_eq!(count("TagResource"), 4);
 }
 
 #[tokio::test]
@@ -214,7 +279,7 @@ async fn permissions_are_made_replaced_and_taken_away_each_by_itself() {
     let again = permission("ByUrl").try_create(&by_url).await;
     assert_eq!(
         again.expect_err("the Sid is taken").kind,
-        multiregion::model::FailureKind::Conflict
+        FailureKind::Conflict
     );
     by_function.source_arn = "arn:aws:cloudfront::1:distribution/E2".into();
     permission("ByFunction").update(&by_function).await;
