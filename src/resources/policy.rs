@@ -220,17 +220,6 @@ impl Statement {
         }
         json.into()
     }
-
-    /// The values of condition `key` under `operator`. IAM takes both without regard to case, and Lambda writes
-    /// `AWS:SourceArn` where others write `aws:SourceArn`.
-    pub fn condition(&self, operator: &str, key: &str) -> Option<&BTreeSet<Input>> {
-        self.conditions
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(operator))
-            .flat_map(|(_, keys)| keys)
-            .find(|(name, _)| name.eq_ignore_ascii_case(key))
-            .map(|(_, values)| values)
-    }
 }
 
 fn principal(value: &Value) -> Option<Principal> {
@@ -407,14 +396,6 @@ mod tests {
         assert!(without.to_string().starts_with(
             r#"{"Version":"2008-10-17","Id":"Theirs","Statement":[{"Sid":"Lockdown","Effect":"Deny","NotPrincipal":{"AWS":["b","a"]}"#
         ));
-    }
-
-    #[test]
-    fn conditions_are_found_whatever_their_case() {
-        let raw = json!({"Effect": "Allow", "Condition": {"ArnLike": {"AWS:SourceArn": "arn:x"}}});
-        let statement = Statement::from_json(&raw);
-        let found = statement.condition("arnLike", "aws:SourceArn");
-        assert_eq!(found, Some(&BTreeSet::from([Input::from("arn:x")])));
     }
 
     #[test]
