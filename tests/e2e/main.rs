@@ -2,5 +2,6 @@
 //!
 //! Each test has a namespace, an AWS account and an operator of its own; every test ends with a pass that writes nothing.
 
+mod bad_days;
 mod lifecycle;
 mod world;

@@ -102,6 +102,54 @@ impl World {
         Aws::emulated(&self.proxy.url(), &self.account)
     }
 
+    /// Somebody else's account on the same AWS.
+    pub fn other_account(&self) -> Aws {
+        Aws::emulated(&self.proxy.url(), "999900001111")
+    }
+
+    /// The operator starts without any credentials.
+    pub fn without_credentials(&mut self) {
+        let endpoint = self.proxy.url();
+        self.options.account = None;
+        self.options.environment = [
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("AWS_CONFIG_FILE", "/dev/null"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    }
+
+    /// Kills the operator with SIGKILL once it has made so many writes, or has none left to make.
+    pub async fn kill_after_writes(&mut self, writes: usize) -> Result<()> {
+        self.proxy.clear_calls();
+        let enough = wait::until("writes to kill in", Duration::from_secs(3), || async {
+            Ok(Seen::when(self.proxy.writes().len() >= writes, "fewer"))
+        });
+        // Where nothing is left to write, any moment is as good.
+        let _ = enough.await;
+        match self.operator.take() {
+            Some(operator) => operator.kill9(),
+            None => Ok(()),
+        }
+    }
+
+    pub async fn annotate(&self, name: &str, annotation: &str) -> Result<()> {
+        self.kubectl(
+            &[
+                "annotate",
+                "--overwrite",
+                "multiregionapp",
+                name,
+                annotation,
+            ],
+            None,
+        )
+        .await
+        .map(drop)
+    }
+
     pub async fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> Result<String> {
         let mut all = vec!["--namespace", &self.namespace];
         all.extend(arguments);
