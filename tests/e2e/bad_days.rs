@@ -122,6 +122,13 @@ async fn a_denied_action_is_named_with_its_resource_and_the_rest_goes_on() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hosted_zone_that_is_missing_or_ambiguous_is_said_to_be() -> Result<()> {
     let world = World::new("zones", Config::transparent()).await?;
+    let first = world.create_zone("example.dev").await?;
+    let second =
+        json!({"Name": "example.dev", "CallerReference": format!("second-{}", world.namespace)});
+    world
+        .aws()
+        .call("route53", "CreateHostedZone", "us-east-1", &second)
+        .await?;
     let mut spec = minimal();
     spec["domain"] = json!({"name": "shop.example.net", "hostedZone": "example.net"});
     world.apply("shop", &spec).await?;
@@ -135,14 +142,8 @@ async fn a_hosted_zone_that_is_missing_or_ambiguous_is_said_to_be() -> Result<()
         "{:?}",
         condition(&app, "Ready")
     );
-    let first = world.create_zone("example.net").await?;
-    let second =
-        json!({"Name": "example.net", "CallerReference": format!("second-{}", world.namespace)});
-    world
-        .aws()
-        .call("route53", "CreateHostedZone", "us-east-1", &second)
-        .await?;
-    world.pass("shop").await?;
+    spec["domain"] = json!({"name": "shop.example.dev", "hostedZone": "example.dev"});
+    world.apply("shop", &spec).await?;
     world
         .until("ambiguous zones", "shop", TIMEOUT, |app| {
             condition(app, "Stalled").0 == "True" && condition(app, "Ready").2.contains(&first)
