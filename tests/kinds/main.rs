@@ -5,7 +5,10 @@
     reason = "a test that meets what it does not expect ends there"
 )]
 
+mod acm;
+mod cloudfront;
 mod compute;
 mod dynamodb;
+mod route53;
 mod s3;
 mod support;

@@ -14,6 +14,7 @@ use multiregion::plan::diff::{self, FieldChange};
 use multiregion::resources::{AnyKind, Hint, REGISTRY, Tags};
 use serde::Serialize;
 use serde_json::Value;
+use strict_aws::{Config, Delays, Proxy};
 use testbed::{Emulator, SECRET_ACCESS_KEY};
 
 /// The region most resources of the tests are in.
@@ -33,6 +34,20 @@ impl Account {
     pub async fn new() -> Self {
         let emulator = Emulator::shared().await.expect("the emulator starts");
         Self::at(&emulator.url())
+    }
+
+    /// A new one behind a proxy that makes the emulator as strict as AWS, but no slower unless `config` says so.
+    pub async fn strict(change: impl FnOnce(&mut Config)) -> (Self, Proxy) {
+        let emulator = Emulator::shared().await.expect("the emulator starts");
+        let mut config = Config {
+            delays: at_once(),
+            ..Config::strict()
+        };
+        config.strict.rate_limits = false;
+        change(&mut config);
+        let proxy = Proxy::start(&emulator.url(), config).await;
+        let proxy = proxy.expect("the proxy starts");
+        (Self::at(&proxy.url()), proxy)
     }
 
     /// A new one of the emulator, which is called at `endpoint`: a proxy of the test's own.
@@ -70,6 +85,15 @@ impl Account {
     pub fn clients(&self, region: &str) -> Arc<multiregion::aws::Clients> {
         self.aws.clients(region)
     }
+}
+
+/// No delay at all, whichever there are.
+fn at_once() -> Delays {
+    let mut delays = value(&Delays::default());
+    for delay in delays.as_object_mut().into_iter().flatten() {
+        *delay.1 = 0.into();
+    }
+    serde_json::from_value(delays).expect("a delay is a number of seconds")
 }
 
 /// The owner key of an app.

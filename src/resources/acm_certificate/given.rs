@@ -1,5 +1,7 @@
 //! A certificate that the user names by its ARN: read, and refused with what to do where CloudFront would not take it.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_acm::types;
 
 use super::{Config, describe, seen};
@@ -40,10 +42,11 @@ pub(super) async fn observe(
     }
     if let Some(Config { domain_name, .. }) = wanted {
         if !names(&detail).any(|name| covers(name, &domain_name)) {
-            let names: Vec<&str> = names(&detail).collect();
+            // ACM repeats the domain among the alternative names.
+            let names: Vec<&str> = BTreeSet::from_iter(names(&detail)).into_iter().collect();
+            let names = names.join(", ");
             return Err(unfit(format!(
-                "{arn} is for {}, which does not cover {domain_name}; name one that does",
-                names.join(", ")
+                "{arn} is for {names}, which does not cover {domain_name}; name one that does"
             )));
         }
         seen.config.domain_name = domain_name;

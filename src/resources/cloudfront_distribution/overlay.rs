@@ -246,6 +246,12 @@ fn lay_origin(present: Option<&types::Origin>, id: &str, wanted: &Origin) -> typ
         types::Origin::builder()
             .id(id)
             .domain_name(domain.as_str())
+            .custom_headers(
+                types::CustomHeaders::builder()
+                    .quantity(0)
+                    .build()
+                    .expect(COMPLETE),
+            )
             .build()
             .expect(COMPLETE)
     });
@@ -382,6 +388,10 @@ macro_rules! lay_behavior {
                     origin_request_policy.as_ref().map(|policy| policy.as_str().to_owned());
                 self.viewer_protocol_policy = viewer_protocol.as_str().into();
                 self.compress = Some(*compress);
+                self.smooth_streaming.get_or_insert(false);
+                self.field_level_encryption_id.get_or_insert_default();
+                self.lambda_function_associations
+                    .get_or_insert_with(no_lambda_functions);
                 // The old way to say what is cached; CloudFront refuses it beside a policy.
                 self.forwarded_values = None;
                 self.min_ttl = None;
@@ -393,6 +403,14 @@ macro_rules! lay_behavior {
 }
 
 lay_behavior!(types::DefaultCacheBehavior, types::CacheBehavior);
+
+/// An update has to say even what a new behavior has not: "LambdaFunctionAssociations is required for updates".
+fn no_lambda_functions() -> types::LambdaFunctionAssociations {
+    types::LambdaFunctionAssociations::builder()
+        .quantity(0)
+        .build()
+        .expect(COMPLETE)
+}
 
 /// Answers to OPTIONS are cached where it is allowed, those to other methods never.
 fn allowed_methods(methods: &BTreeSet<String>) -> types::AllowedMethods {
