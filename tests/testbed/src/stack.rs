@@ -291,9 +291,14 @@ async fn start_aws(show: &Show, directory: &Path, config: Config) -> Result<(Aws
     };
     let emulator = Emulator::start(options).await?;
     let address = (Ipv4Addr::LOCALHOST, ports::free_port()?).into();
+    let what = if config == Config::strict() {
+        "that is as strict as AWS"
+    } else {
+        "that counts the calls"
+    };
     let proxy = Proxy::listen(address, &emulator.url(), config).await?;
     show.event(&format!(
-        "the local AWS is at {}, behind a proxy that is as strict as AWS",
+        "the local AWS is at {}, behind a proxy {what}",
         proxy.url()
     ));
     let aws = Aws {
