@@ -140,7 +140,8 @@ async fn run(context: &Context, app: &MultiRegionApp, deleting: bool) -> Done {
         generation,
         previous: &previous,
         now: Timestamp::now(),
-        handled_reconcile: token,
+        // A suspended app answers no token; the first pass after does.
+        handled_reconcile: if app.spec.suspend { None } else { token },
         result,
     });
     let outcome = format!("{:?}", assessment.pace).to_lowercase();

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::model::{Failure, FailureKind};
-use crate::plan::{Block, Change, Plan, State, Step};
+use crate::plan::{Block, Change, Plan, State, Step, Wait};
 
 use super::{Result, Situation};
 
@@ -195,12 +195,19 @@ fn of_step(step: &Step, validated_by_hand: bool) -> Verdict {
             }
         }
         State::Waiting(waits) => {
-            let by_hand =
-                |on: &crate::model::ResourceId| validated_by_hand && on.kind == "acm_certificate";
-            match waits.iter().find(|wait| wait.person || by_hand(&wait.on)) {
-                Some(wait) => Verdict::WaitingForDns(format!(
+            let by_hand = |wait: &&Wait| {
+                wait.on.kind == "acm_certificate" && (wait.person || validated_by_hand)
+            };
+            if let Some(wait) = waits.iter().find(by_hand) {
+                return Verdict::WaitingForDns(format!(
                     "{wait}: create the records in status.dns.records at your DNS provider"
-                )),
+                ));
+            }
+            match waits.iter().find(|wait| wait.person) {
+                Some(wait) => Verdict::Stalled {
+                    reason: "ActionNeeded".into(),
+                    message: wait.to_string(),
+                },
                 None => Verdict::Progressing {
                     message: String::new(),
                     again: false,

@@ -4,4 +4,5 @@
 
 mod bad_days;
 mod lifecycle;
+mod permissions;
 mod world;

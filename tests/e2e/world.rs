@@ -58,9 +58,13 @@ impl World {
     }
 
     pub async fn without_operator(name: &str, config: Config) -> Result<Self> {
+        Self::at(Emulator::shared().await?, name, config).await
+    }
+
+    /// A world on an AWS of its own.
+    pub async fn at(emulator: &Emulator, name: &str, config: Config) -> Result<Self> {
         static ACCOUNTS: AtomicU32 = AtomicU32::new(1);
         let control_plane = cluster().await?;
-        let emulator = Emulator::shared().await?;
         let proxy = Proxy::start(&emulator.url(), config).await?;
         let account = format!(
             "{:012}",
@@ -119,6 +123,14 @@ impl World {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
+    }
+
+    /// The operator starts with this access key.
+    pub fn use_keys(&mut self, (id, secret): &(String, String)) {
+        let keys = [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)];
+        self.options.environment = keys
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .to_vec();
     }
 
     /// Kills the operator with SIGKILL once it has made so many writes, or has none left to make.

@@ -76,6 +76,10 @@ impl Upstream {
             .body(Full::new(request.body().clone()))
             .map_err(|error| Failure::Unreachable(error.to_string()))?;
         *forwarded.headers_mut() = request.headers().clone();
+        // AWS is spoken to over TLS, and policies ask whether it was (`aws:SecureTransport`).
+        forwarded
+            .headers_mut()
+            .insert("x-forwarded-proto", HeaderValue::from_static("https"));
         for name in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
             forwarded.headers_mut().remove(name);
         }
