@@ -254,6 +254,9 @@ fn kind_of(code: &str, message: &str, status: u16) -> FailureKind {
         | "MissingAuthenticationToken"
         | "IncompleteSignature" => K::NoCredentials,
 
+        // S3 says so with status 200 where it had begun to answer (CopyObject, DeleteObjects).
+        "InternalError" | "ServiceUnavailable" | "RequestTimeout" => K::Transient,
+
         "BucketAlreadyExists" | "CNAMEAlreadyExists" => K::Foreign,
 
         "LimitExceeded"
@@ -297,6 +300,8 @@ mod tests {
         ("SlowDown", "", 503, FailureKind::Throttled),
         ("ServiceUnavailable", "", 503, FailureKind::Transient),
         ("InternalError", "", 500, FailureKind::Transient),
+        ("InternalError", "", 200, FailureKind::Transient),
+        ("RequestTimeout", "", 400, FailureKind::Transient),
         ("AccessDenied", "", 403, FailureKind::Denied),
         ("", "", 403, FailureKind::Denied),
         (

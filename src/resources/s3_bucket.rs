@@ -162,8 +162,8 @@ impl Kind for Bucket {
             .send();
         pass.call("s3", "CreateBucket", &id.region, create).await?;
         let mut seen = seen(id, new_bucket(desired));
-        let result = write(pass, id, &mut seen.config, desired, &lacking(desired)).await;
-        match result {
+        let lacking = lacking(desired);
+        match write(pass, id, &mut seen.config, desired, &lacking, true).await {
             Ok(()) => Ok(seen),
             // Not every part of S3 knows a bucket in its first second. What is missing still is a difference then.
             Err(failure) if failure.kind == FailureKind::NotFound => {
@@ -186,7 +186,7 @@ impl Kind for Bucket {
             phase: Phase::Ready,
             ..live
         };
-        write(pass, id, &mut seen.config, desired, &changed).await?;
+        write(pass, id, &mut seen.config, desired, &changed, false).await?;
         seen.owner = owner(pass, &seen.config.tags);
         Ok(seen)
     }
@@ -274,6 +274,7 @@ async fn write(
     live: &mut Config,
     desired: &Config,
     changed: &BTreeSet<&str>,
+    is_new: bool,
 ) -> Result<(), Failure> {
     if changed.contains("tags") {
         live.tags = facets::put_tags(pass, id, &live.tags, &desired.tags).await?;
@@ -295,7 +296,7 @@ async fn write(
         live.encryption.clone_from(&desired.encryption);
     }
     if changed.contains("lifecycle") {
-        facets::put_lifecycle(pass, id, &desired.lifecycle).await?;
+        facets::put_lifecycle(pass, id, &desired.lifecycle, is_new).await?;
         live.lifecycle = desired.lifecycle.clone();
     }
     Ok(())

@@ -128,3 +128,91 @@ async fn write(pass: &Pass, id: &ResourceId, statements: &Statements) -> Result<
         .await
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Input;
+    use crate::resources::policy::{Effect, Principal, Statement};
+    use crate::resources::testing::{Answer, pass_answering, recording};
+
+    fn id() -> ResourceId {
+        ResourceId::new("s3_bucket_policy", "eu-west-1", "shop-static")
+    }
+
+    fn identity() -> Config {
+        let arn = "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1";
+        let read = Statement {
+            effect: Effect::Allow,
+            principal: Some(Principal::Aws(arn.into())),
+            actions: BTreeSet::from(["s3:GetObject".into()]),
+            resources: BTreeSet::from([Input::from("arn:aws:s3:::shop-static/*")]),
+            conditions: Default::default(),
+        };
+        Config {
+            statements: Statements::from([("MultiRegionAccessIdentity".into(), read)]),
+        }
+    }
+
+    const THEIRS: &str = r#"{"Effect":"Allow","Principal":"*","Action":"s3:ListBucket","Resource":"arn:aws:s3:::shop-static"}"#;
+    const OURS: &str = r#"{"Sid":"MultiRegionAccessIdentity","Effect":"Allow",
+        "Principal":{"AWS":["arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1"]},
+        "Action":["s3:GetObject"],"Resource":["arn:aws:s3:::shop-static/*"]}"#;
+
+    fn policy(statements: &str) -> String {
+        format!(r#"{{"Version":"2008-10-17","Statement":{statements}}}"#)
+    }
+
+    async fn observe(body: String) -> Option<Seen<Config>> {
+        let pass = pass_answering(move |_| (200, body.clone()));
+        let hint = Hint {
+            known_id: None,
+            wanted: None,
+        };
+        let seen = BucketPolicy::observe(&pass, &id(), hint).await;
+        seen.expect("it is readable")
+    }
+
+    #[tokio::test]
+    async fn our_statements_are_found_whatever_the_form_and_the_company() {
+        for body in [policy(OURS), policy(&format!("[{THEIRS},{OURS}]"))] {
+            let seen = observe(body).await.expect("ours is there");
+            assert_eq!(seen.config, identity());
+        }
+        assert_eq!(observe(policy(THEIRS)).await, None);
+    }
+
+    #[tokio::test]
+    async fn no_policy_is_none() {
+        let pass = pass_answering(|_| Answer::xml_error(404, "NoSuchBucketPolicy", "none"));
+        let hint = Hint {
+            known_id: None,
+            wanted: None,
+        };
+        assert_eq!(BucketPolicy::observe(&pass, &id(), hint).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn the_last_statement_takes_the_policy_along_unless_others_have_one() {
+        for (body, method) in [
+            (policy(OURS), "DELETE"),
+            (policy(&format!("[{THEIRS},{OURS}]")), "PUT"),
+        ] {
+            let (pass, asks) = recording(true, move |asked| match asked.method.as_str() {
+                "GET" => (200, body.clone()),
+                _ => (204, String::new()),
+            });
+            let live = seen(&id(), identity());
+            let nothing = Config {
+                statements: Statements::new(),
+            };
+            let changed = BTreeSet::from(["statements".to_owned()]);
+            let updated = BucketPolicy::update(&pass, &id(), live, &nothing, &changed).await;
+            assert_eq!(updated.expect("it is written").config, nothing);
+            let asks = asks.lock().expect("no test panics with it");
+            assert_eq!(asks.len(), 2);
+            assert_eq!(asks[1].method, method);
+            assert_eq!(asks[1].body.contains("s3:ListBucket"), method == "PUT");
+        }
+    }
+}

@@ -260,3 +260,127 @@ fn normal(found: &types::ReplicationRule) -> types::ReplicationRule {
     }
     rule
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::testing::{Answer, pass_answering};
+
+    const THEIRS: &str = "<Rule><ID>theirs</ID><Priority>1</Priority><Filter><Prefix>a/</Prefix></Filter><Status>Enabled\
+        </Status><DeleteMarkerReplication><Status>Disabled</Status></DeleteMarkerReplication><Destination>\
+        <Bucket>arn:aws:s3:::other</Bucket></Destination></Rule>";
+    const METRICS: &str = "<Metrics><Status>Enabled</Status></Metrics>";
+    const TIME_CONTROL: &str = "<Metrics><EventThreshold><Minutes>15</Minutes></EventThreshold><Status>Enabled</Status>\
+        </Metrics><ReplicationTime><Time><Minutes>15</Minutes></Time><Status>Enabled</Status></ReplicationTime>";
+
+    /// Our rule in AWS's order of elements.
+    fn ours(head: &str, destination: &str) -> String {
+        format!(
+            "<Rule><ID>multiregion</ID><Priority>7</Priority>{head}<DeleteMarkerReplication><Status>Enabled</Status>\
+             </DeleteMarkerReplication><Destination><Bucket>arn:aws:s3:::shop-static-dr</Bucket>{destination}\
+             </Destination></Rule>"
+        )
+    }
+
+    async fn observe(rules: String) -> Option<Config> {
+        let pass = pass_answering(move |_| {
+            let role = "<Role>arn:aws:iam::123456789012:role/shop-s3-replication-role</Role>";
+            (
+                200,
+                format!("<ReplicationConfiguration>{role}{rules}</ReplicationConfiguration>"),
+            )
+        });
+        let id = ResourceId::new("s3_bucket_replication", "eu-west-1", "shop-static");
+        let hint = Hint {
+            known_id: None,
+            wanted: None,
+        };
+        let seen = BucketReplication::observe(&pass, &id, hint).await;
+        seen.expect("it is readable").map(|seen| seen.config)
+    }
+
+    fn config(replication_time_control: bool) -> Config {
+        Config {
+            role_arn: "arn:aws:iam::123456789012:role/shop-s3-replication-role".into(),
+            destination_arn: "arn:aws:s3:::shop-static-dr".into(),
+            replication_time_control,
+        }
+    }
+
+    const EVERYTHING: &str = "<Filter><Prefix/></Filter><Status>Enabled</Status>";
+
+    #[tokio::test]
+    async fn our_rule_is_read_in_every_form_that_means_the_same() {
+        for (head, destination, time_control) in [
+            (EVERYTHING, METRICS.to_owned(), false),
+            (
+                "<Filter></Filter><Status>Enabled</Status>",
+                METRICS.into(),
+                false,
+            ),
+            (
+                EVERYTHING,
+                format!("<StorageClass>STANDARD</StorageClass>{METRICS}"),
+                false,
+            ),
+            (
+                EVERYTHING,
+                format!(
+                    "{METRICS}<ReplicationTime><Status>Disabled</Status><Time><Minutes>15</Minutes></Time></ReplicationTime>"
+                ),
+                false,
+            ),
+            (EVERYTHING, TIME_CONTROL.into(), true),
+        ] {
+            let seen = observe(format!("{THEIRS}{}", ours(head, &destination))).await;
+            assert_eq!(seen, Some(config(time_control)), "{head}{destination}");
+        }
+        assert_eq!(observe(THEIRS.into()).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_made_of_our_rule_is_a_difference() {
+        let elsewhere = "<Account>210987654321</Account>";
+        for (head, destination, word) in [
+            (
+                "<Filter><Prefix/></Filter><Status>Disabled</Status>",
+                METRICS,
+                "disabled",
+            ),
+            (
+                "<Filter><Prefix>a/</Prefix></Filter><Status>Enabled</Status>",
+                METRICS,
+                "edited",
+            ),
+            (
+                "<Filter><Tag><Key>a</Key><Value>b</Value></Tag></Filter><Status>Enabled</Status>",
+                METRICS,
+                "edited",
+            ),
+            (EVERYTHING, "", "edited"),
+            (EVERYTHING, &format!("{METRICS}{elsewhere}"), "edited"),
+        ] {
+            let seen = observe(ours(head, destination)).await.expect("a rule");
+            let expected = format!("arn:aws:s3:::shop-static-dr (by a rule that was {word})");
+            assert_eq!(
+                seen.destination_arn.as_str(),
+                expected,
+                "{head}{destination}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn no_configuration_is_none() {
+        let pass = pass_answering(|_| {
+            Answer::xml_error(404, "ReplicationConfigurationNotFoundError", "none")
+        });
+        let id = ResourceId::new("s3_bucket_replication", "eu-west-1", "shop-static");
+        let hint = Hint {
+            known_id: None,
+            wanted: None,
+        };
+        let seen = BucketReplication::observe(&pass, &id, hint).await;
+        assert_eq!(seen, Ok(None));
+    }
+}

@@ -284,3 +284,164 @@ fn no_such_version(id: &ResourceId, version: &str) -> Failure {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::testing::{Answer, pass_answering, recording};
+
+    fn id() -> ResourceId {
+        ResourceId::new("s3_object", "us-west-2", "shop-code/lambda/a b+c.zip")
+    }
+
+    fn copy_of(version: &str) -> Source {
+        Source::CopyOf {
+            bucket: "shop-code-1".into(),
+            key: "lambda/a b+c.zip".into(),
+            version: version.into(),
+        }
+    }
+
+    async fn observe(
+        answer: Answer,
+        source: Option<Source>,
+    ) -> Result<Option<Seen<Config>>, Failure> {
+        let pass = pass_answering(move |_| answer.clone());
+        let hint = Hint {
+            known_id: None,
+            wanted: source.map(|source| Config { source }),
+        };
+        Object::observe(&pass, &id(), hint).await
+    }
+
+    #[tokio::test]
+    async fn what_is_seen_is_what_was_asked_for() {
+        let object = || {
+            Answer::new(200, "")
+                .header("x-amz-version-id", "v2")
+                .header("x-amz-meta-multiregion-source-version", "v1")
+                .header("x-amz-replication-status", "REPLICA")
+        };
+        for (wanted, expected) in [
+            (Some(copy_of("v9")), copy_of("v1")),
+            (
+                Some(Source::Pinned("v2".into())),
+                Source::Pinned("v2".into()),
+            ),
+            (
+                Some(Source::PlaceholderIfAbsent),
+                Source::PlaceholderIfAbsent,
+            ),
+            (None, Source::PlaceholderIfAbsent),
+        ] {
+            let seen = observe(object(), wanted).await;
+            let seen = seen.expect("it answers").expect("an object");
+            assert_eq!(seen.config.source, expected);
+            assert_eq!(seen.outputs["version_id"], "v2");
+        }
+        // By hand, before the bucket kept versions.
+        let seen = observe(Answer::new(200, ""), Some(copy_of("v9"))).await;
+        let seen = seen.expect("it answers").expect("an object");
+        assert_eq!(seen.config.source, copy_of(""));
+        assert_eq!(seen.outputs["version_id"], "null");
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_head_has_no_code() {
+        let pinned = || Some(Source::Pinned("v1".into()));
+        for (status, source) in [
+            (404, None),
+            (404, pinned()),
+            (400, pinned()),
+            (405, pinned()),
+        ] {
+            let seen = observe(Answer::new(status, ""), source).await;
+            assert_eq!(seen, Ok(None), "{status}");
+        }
+        for (status, source, kind) in [
+            (403, pinned(), FailureKind::Denied),
+            (403, None, FailureKind::Denied),
+            (503, pinned(), FailureKind::Transient),
+        ] {
+            let seen = observe(Answer::new(status, ""), source).await;
+            assert_eq!(seen.expect_err("it is one").kind, kind, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_never_overwrites() {
+        for status in [412, 409] {
+            let (pass, asks) = recording(true, move |asked| match asked.method.as_str() {
+                "PUT" => Answer::xml_error(status, "PreconditionFailed", "there is one"),
+                _ => Answer::new(200, "").header("x-amz-version-id", "theirs"),
+            });
+            let wanted = Config {
+                source: Source::PlaceholderIfAbsent,
+            };
+            let seen = Object::create(&pass, &id(), &wanted).await;
+            assert_eq!(seen.expect("it is fine").outputs["version_id"], "theirs");
+            let asks = asks.lock().expect("no test panics with it");
+            assert_eq!(asks[0].header("if-none-match"), "*");
+            assert_eq!(
+                asks[0].header("x-amz-meta-multiregion-written-by"),
+                "placeholder"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_names_its_source_as_s3_wants_it() {
+        let (pass, asks) = recording(true, |_| {
+            Answer::new(
+                200,
+                "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>",
+            )
+            .header("x-amz-version-id", "copied")
+        });
+        let wanted = Config {
+            source: copy_of("v/1"),
+        };
+        let seen = Object::create(&pass, &id(), &wanted).await.expect("a copy");
+        assert_eq!(seen.config, wanted);
+        assert_eq!(seen.outputs["version_id"], "copied");
+        let asks = asks.lock().expect("no test panics with it");
+        let copy = &asks[0];
+        assert_eq!(copy.host, "shop-code.s3.us-west-2.amazonaws.com");
+        assert_eq!(
+            copy.header("x-amz-copy-source"),
+            "shop-code-1/lambda/a%20b%2Bc.zip?versionId=v/1"
+        );
+        assert_eq!(copy.header("x-amz-metadata-directive"), "REPLACE");
+        assert_eq!(copy.header("x-amz-meta-multiregion-source-version"), "v/1");
+        assert_eq!(copy.header("x-amz-meta-multiregion-written-by"), "copy");
+    }
+
+    #[tokio::test]
+    async fn a_copy_may_fail_in_a_success() {
+        let pass = pass_answering(|_| {
+            // S3 sends 200 before it begins, and an error in the body if it does not end well.
+            Answer::xml_error(200, "InternalError", "We encountered an internal error.")
+        });
+        let wanted = Config {
+            source: copy_of("v1"),
+        };
+        let failure = Object::create(&pass, &id(), &wanted).await;
+        assert_eq!(failure.expect_err("it failed").kind, FailureKind::Transient);
+    }
+
+    #[tokio::test]
+    async fn a_pinned_version_that_is_missing_is_said() {
+        let pass = pass_answering(|_| (500, ""));
+        let wanted = Config {
+            source: Source::Pinned("v1".into()),
+        };
+        let failure = Object::create(&pass, &id(), &wanted).await;
+        let failure = failure.expect_err("only the user can put it");
+        assert_eq!(failure.kind, FailureKind::Invalid);
+        assert!(
+            failure
+                .message
+                .starts_with("shop-code/lambda/a b+c.zip has no version v1")
+        );
+    }
+}

@@ -264,14 +264,19 @@ pub async fn lifecycle(pass: &Pass, id: &ResourceId) -> Result<Lifecycle, Failur
     Ok(rules.iter().find_map(parse_rule).unwrap_or_default())
 }
 
-/// Puts our rule beside the others', or takes it away if it would say nothing.
+/// Puts our rule beside the others', or takes it away if it would say nothing. A bucket just made has no others.
 pub async fn put_lifecycle(
     pass: &Pass,
     id: &ResourceId,
     lifecycle: &Lifecycle,
+    is_new: bool,
 ) -> Result<(), Failure> {
     let s3 = &pass.clients(&id.region).s3;
-    let (mut rules, smallest) = lifecycle_rules(pass, id).await?;
+    let (mut rules, smallest) = if is_new {
+        (Vec::new(), None)
+    } else {
+        lifecycle_rules(pass, id).await?
+    };
     rules.retain(|rule| rule.id() != Some(RULE));
     rules.extend(rule(lifecycle));
     if rules.is_empty() {
