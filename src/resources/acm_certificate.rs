@@ -4,6 +4,8 @@
 //! certificates of one domain, so ours are those with our tags.
 
 mod given;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;

@@ -265,3 +265,92 @@ fn write(name: &str, desired: &Config) -> types::CachePolicyConfig {
         .build()
         .expect(COMPLETE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Owner;
+    use crate::resources::testing::{Answer, Asked, pass_answering};
+
+    fn policy(name: &str, comment: &str, parameters: &str) -> String {
+        format!(
+            "<CachePolicySummary><Type>custom</Type><CachePolicy><Id>id-of-{name}</Id><LastModifiedTime>\
+             2026-01-01T00:00:00Z</LastModifiedTime><CachePolicyConfig><Comment>{comment}</Comment><Name>{name}</Name>\
+             <DefaultTTL>60</DefaultTTL><MaxTTL>86400</MaxTTL><MinTTL>0</MinTTL>\
+             <ParametersInCacheKeyAndForwardedToOrigin>{parameters}</ParametersInCacheKeyAndForwardedToOrigin>\
+             </CachePolicyConfig></CachePolicy></CachePolicySummary>"
+        )
+    }
+
+    fn page(asked: &Asked, first: &str, second: &str) -> Answer {
+        let (items, next) = if asked.has("Marker") {
+            (second, "")
+        } else {
+            (first, "<NextMarker>next</NextMarker>")
+        };
+        Answer::new(
+            200,
+            format!(
+                "<CachePolicyList>{next}<MaxItems>1</MaxItems><Quantity>1</Quantity><Items>{items}</Items></CachePolicyList>"
+            ),
+        )
+    }
+
+    const OURS: &str = "<EnableAcceptEncodingGzip>true</EnableAcceptEncodingGzip><EnableAcceptEncodingBrotli>true\
+        </EnableAcceptEncodingBrotli><HeadersConfig><HeaderBehavior>whitelist</HeaderBehavior><Headers><Quantity>2\
+        </Quantity><Items><Name>x-country</Name><Name>accept-language</Name></Items></Headers></HeadersConfig>\
+        <CookiesConfig><CookieBehavior>none</CookieBehavior></CookiesConfig><QueryStringsConfig><QueryStringBehavior>all\
+        </QueryStringBehavior></QueryStringsConfig>";
+    const DRIFTED: &str = "<EnableAcceptEncodingGzip>true</EnableAcceptEncodingGzip><HeadersConfig><HeaderBehavior>none\
+        </HeaderBehavior></HeadersConfig><CookiesConfig><CookieBehavior>allExcept</CookieBehavior><Cookies><Quantity>1\
+        </Quantity><Items><Name>ads</Name></Items></Cookies></CookiesConfig><QueryStringsConfig><QueryStringBehavior>\
+        whitelist</QueryStringBehavior><QueryStrings><Quantity>1</Quantity><Items><Name>page</Name></Items></QueryStrings>\
+        </QueryStringsConfig>";
+
+    fn wanted() -> Config {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Config {
+            default_ttl: 60,
+            max_ttl: 86400,
+            min_ttl: 0,
+            cookies: BTreeSet::new(),
+            headers: names(&["Accept-Language", "X-Country"]),
+            query_strings: "all".into(),
+            encodings: names(&["br", "gzip"]),
+        }
+    }
+
+    async fn observe(comment: &'static str, parameters: &'static str) -> Seen<Config> {
+        let pass = pass_answering(move |asked: &Asked| {
+            page(
+                asked,
+                &policy("theirs", "", OURS),
+                &policy("multiregion-cache-1", comment, parameters),
+            )
+        });
+        let id = ResourceId::global(CachePolicy::NAME, "multiregion-cache-1");
+        let hint = Hint {
+            known_id: None,
+            wanted: Some(wanted()),
+        };
+        let seen = CachePolicy::observe(&pass, &id, hint).await;
+        seen.expect("it can be read").expect("it is there")
+    }
+
+    #[tokio::test]
+    async fn cloudfronts_order_and_case_are_no_difference() {
+        let seen = observe(SHARED, OURS).await;
+        assert_eq!(seen.config, wanted());
+        assert_eq!(seen.owner, Owner::Ours);
+        assert_eq!(seen.outputs["id"], "id-of-multiregion-cache-1");
+    }
+
+    #[tokio::test]
+    async fn what_is_constant_is_seen_to_drift_too() {
+        let seen = observe("hands off", DRIFTED).await;
+        assert_eq!(seen.config.cookies, ["allExcept: ads".to_owned()].into());
+        assert_eq!(seen.config.query_strings, "whitelist: page");
+        assert_eq!(seen.config.encodings, ["gzip".to_owned()].into());
+        assert!(matches!(seen.owner, Owner::Other(_)));
+    }
+}

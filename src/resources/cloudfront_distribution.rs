@@ -8,6 +8,8 @@
 mod config;
 mod overlay;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

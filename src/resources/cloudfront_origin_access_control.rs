@@ -195,3 +195,50 @@ fn write(name: &str, desired: &Config) -> types::OriginAccessControlConfig {
         .build()
         .expect(COMPLETE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Owner;
+    use crate::resources::testing::{Answer, Asked, recording};
+
+    fn control(name: &str, description: &str, behavior: &str) -> String {
+        format!(
+            "<OriginAccessControlSummary><Id>id-of-{name}</Id><Description>{description}</Description><Name>{name}</Name>\
+             <SigningProtocol>sigv4</SigningProtocol><SigningBehavior>{behavior}</SigningBehavior>\
+             <OriginAccessControlOriginType>s3</OriginAccessControlOriginType></OriginAccessControlSummary>"
+        )
+    }
+
+    #[tokio::test]
+    async fn all_controls_of_an_app_are_read_with_one_list() {
+        let (pass, asks) = recording(false, |_: &Asked| {
+            Answer::new(
+                200,
+                format!(
+                    "<OriginAccessControlList><Marker/><MaxItems>100</MaxItems><IsTruncated>false</IsTruncated><Quantity>2\
+                     </Quantity><Items>{}{}</Items></OriginAccessControlList>",
+                    control("theirs", "", "always"),
+                    control("multiregion-s3", SHARED, "no-override"),
+                ),
+            )
+        });
+        let observe = async |name: &str| {
+            let id = ResourceId::global(OriginAccessControl::NAME, name);
+            let hint = Hint {
+                known_id: None,
+                wanted: None,
+            };
+            let seen = OriginAccessControl::observe(&pass, &id, hint).await;
+            seen.expect("it can be read")
+        };
+        assert_eq!(observe("multiregion-lambda").await, None);
+        let seen = observe("multiregion-s3").await.expect("it is there");
+        assert_eq!(seen.owner, Owner::Ours);
+        assert_eq!(seen.config.origin_type, "s3");
+        assert_eq!(seen.config.signing, "no-override");
+        let seen = observe("theirs").await.expect("it is there");
+        assert!(matches!(seen.owner, Owner::Other(_)));
+        assert_eq!(asks.lock().expect("no test panics with it").len(), 1);
+    }
+}

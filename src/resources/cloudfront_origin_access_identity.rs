@@ -199,3 +199,69 @@ async fn find(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::testing::{Answer, Asked, owner, recording};
+
+    fn summary(id: &str, comment: &str) -> String {
+        format!(
+            "<CloudFrontOriginAccessIdentitySummary><Id>{id}</Id><S3CanonicalUserId>user-of-{id}</S3CanonicalUserId>\
+             <Comment>{comment}</Comment></CloudFrontOriginAccessIdentitySummary>"
+        )
+    }
+
+    /// Answers to a read by id with one of this comment, and to a list with two of ours on two pages.
+    fn cloudfront(comment: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
+        move |asked: &Asked| {
+            if asked.path.ends_with("/EKNOWN") {
+                return Answer::new(
+                    200,
+                    format!(
+                        "<CloudFrontOriginAccessIdentity><Id>EKNOWN</Id><S3CanonicalUserId>user</S3CanonicalUserId>\
+                         <CloudFrontOriginAccessIdentityConfig><CallerReference>r</CallerReference><Comment>{comment}\
+                         </Comment></CloudFrontOriginAccessIdentityConfig></CloudFrontOriginAccessIdentity>"
+                    ),
+                )
+                .header("etag", "E1");
+            }
+            let ours = owner().comment();
+            let (items, next) = if asked.has("Marker") {
+                (summary("E1OURS", &ours), "")
+            } else {
+                let items = summary("E0THEIRS", "") + &summary("E2OURS", &ours);
+                (items, "<NextMarker>next</NextMarker>")
+            };
+            Answer::new(
+                200,
+                format!(
+                    "<CloudFrontOriginAccessIdentityList><Marker/>{next}<MaxItems>2</MaxItems><IsTruncated>true\
+                     </IsTruncated><Quantity>2</Quantity><Items>{items}</Items></CloudFrontOriginAccessIdentityList>"
+                ),
+            )
+        }
+    }
+
+    async fn observe(comment: &'static str) -> (Seen<Config>, usize) {
+        let (pass, asks) = recording(false, cloudfront(comment));
+        let id = ResourceId::global(OriginAccessIdentity::NAME, "shop");
+        let hint = Hint {
+            known_id: Some("EKNOWN".into()),
+            wanted: None,
+        };
+        let seen = OriginAccessIdentity::observe(&pass, &id, hint).await;
+        let seen = seen.expect("it can be read").expect("it is there");
+        let calls = asks.lock().expect("no test panics with it").len();
+        (seen, calls)
+    }
+
+    #[tokio::test]
+    async fn it_is_known_by_its_id_if_the_comment_agrees_or_found_by_the_comment() {
+        let (seen, calls) = observe("multiregion.dev/c1/web/shop").await;
+        assert_eq!((seen.physical_id.as_str(), calls), ("EKNOWN", 1));
+        let (seen, calls) = observe("multiregion.dev/c1/web/blog").await;
+        assert_eq!((seen.physical_id.as_str(), calls), ("E1OURS", 3));
+        assert_eq!(seen.outputs["canonical_user_id"], "user-of-E1OURS");
+    }
+}

@@ -246,3 +246,52 @@ fn write(name: &str, desired: &Config) -> types::OriginRequestPolicyConfig {
         .build()
         .expect(COMPLETE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Owner;
+    use crate::resources::testing::{Answer, pass_answering};
+
+    async fn observe(headers: &'static str, wanted: &Config) -> Seen<Config> {
+        let pass = pass_answering(move |_| {
+            Answer::new(
+                200,
+                format!(
+                    "<OriginRequestPolicyList><MaxItems>100</MaxItems><Quantity>1</Quantity><Items>\
+                     <OriginRequestPolicySummary><Type>custom</Type><OriginRequestPolicy><Id>p1</Id><LastModifiedTime>\
+                     2026-01-01T00:00:00Z</LastModifiedTime><OriginRequestPolicyConfig><Comment>{SHARED}</Comment>\
+                     <Name>multiregion-origin-request-1</Name><HeadersConfig>{headers}</HeadersConfig><CookiesConfig>\
+                     <CookieBehavior>whitelist</CookieBehavior><Cookies><Quantity>2</Quantity><Items><Name>theme</Name>\
+                     <Name>Session</Name></Items></Cookies></CookiesConfig><QueryStringsConfig><QueryStringBehavior>all\
+                     </QueryStringBehavior></QueryStringsConfig></OriginRequestPolicyConfig></OriginRequestPolicy>\
+                     </OriginRequestPolicySummary></Items></OriginRequestPolicyList>"
+                ),
+            )
+        });
+        let id = ResourceId::global(OriginRequestPolicy::NAME, "multiregion-origin-request-1");
+        let hint = Hint {
+            known_id: None,
+            wanted: Some(wanted.clone()),
+        };
+        let seen = OriginRequestPolicy::observe(&pass, &id, hint).await;
+        seen.expect("it can be read").expect("it is there")
+    }
+
+    #[tokio::test]
+    async fn cookies_have_case_and_forwarding_every_header_is_drift() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let mut wanted = Config {
+            cookies: names(&["Session", "theme"]),
+            headers: BTreeSet::new(),
+            query_strings: "all".into(),
+        };
+        let seen = observe("<HeaderBehavior>none</HeaderBehavior>", &wanted).await;
+        assert_eq!(seen.config, wanted);
+        assert_eq!(seen.owner, Owner::Ours);
+        wanted.cookies = names(&["session", "theme"]);
+        let seen = observe("<HeaderBehavior>allViewer</HeaderBehavior>", &wanted).await;
+        assert_ne!(seen.config.cookies, wanted.cookies);
+        assert_eq!(seen.config.headers, names(&["allViewer"]));
+    }
+}

@@ -117,3 +117,72 @@ fn unfit(code: &str, message: String) -> Failure {
         message,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::testing::{Answer, Asked, recording};
+
+    fn zone(id: &str, name: &str, private: bool) -> String {
+        format!(
+            "<HostedZone><Id>/hostedzone/{id}</Id><Name>{name}</Name><CallerReference>r</CallerReference><Config>\
+             <PrivateZone>{private}</PrivateZone></Config><ResourceRecordSetCount>2</ResourceRecordSetCount></HostedZone>"
+        )
+    }
+
+    async fn observe(pages: [String; 2]) -> (Result<Option<Seen<Config>>, Failure>, usize) {
+        let (pass, asks) = recording(false, move |asked: &Asked| {
+            let (zones, next) = if asked.has("hostedzoneid") {
+                (&pages[1], "<IsTruncated>false</IsTruncated>")
+            } else {
+                let next = "<IsTruncated>true</IsTruncated><NextDNSName>example.com.</NextDNSName>\
+                            <NextHostedZoneId>Z2</NextHostedZoneId>";
+                (&pages[0], next)
+            };
+            Answer::new(
+                200,
+                format!(
+                    "<ListHostedZonesByNameResponse><HostedZones>{zones}</HostedZones>{next}<MaxItems>1</MaxItems>\
+                     </ListHostedZonesByNameResponse>"
+                ),
+            )
+        });
+        let id = ResourceId::global(HostedZone::NAME, "example.com");
+        let hint = || Hint {
+            known_id: None,
+            wanted: None,
+        };
+        let seen = HostedZone::observe(&pass, &id, hint()).await;
+        assert_eq!(HostedZone::observe(&pass, &id, hint()).await, seen);
+        let calls = asks.lock().expect("no test panics with it").len();
+        (seen, calls)
+    }
+
+    #[tokio::test]
+    async fn the_public_zone_of_the_name_is_found_on_any_page_and_remembered() {
+        let pages = [
+            zone("Z1", "example.com.", true),
+            zone("Z2", "Example.com.", false) + &zone("Z3", "example.net.", false),
+        ];
+        let (seen, calls) = observe(pages).await;
+        let seen = seen.expect("it can be read").expect("it is there");
+        assert_eq!(seen.outputs["zone_id"], "Z2");
+        assert_eq!(seen.outputs["name"], "example.com");
+        assert_eq!(calls, 2, "two pages, asked for once");
+    }
+
+    #[tokio::test]
+    async fn two_of_a_name_are_ambiguous_and_looked_for_again() {
+        let pages = [
+            zone("Z1", "example.com.", false),
+            zone("Z2", "example.com.", false),
+        ];
+        let (refused, calls) = observe(pages).await;
+        let refused = refused.expect_err("which one is not said");
+        assert!(
+            refused.message.contains("ambiguous: ids Z1, Z2"),
+            "{refused}"
+        );
+        assert_eq!(calls, 4);
+    }
+}

@@ -5,6 +5,8 @@
 
 mod changes;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

@@ -82,9 +82,18 @@ impl Answer {
         self
     }
 
-    /// An error as the XML services word it.
+    /// An error as CloudFront and Route 53 word it.
+    pub fn enveloped_error(status: u16, code: &str, message: &str) -> Self {
+        let error = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
+             </ErrorResponse>"
+        );
+        Self::new(status, error)
+    }
+
+    /// An error as S3 words it.
     pub fn xml_error(status: u16, code: &str, message: &str) -> Self {
-        // S3 puts it at the root, the others into an envelope.
+        // The other XML services put it into an envelope.
         let error = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
         Self::new(status, error)
     }
