@@ -1,5 +1,7 @@
 //! Tables and their replicas.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types;
 use multiregion::model::{DataPolicy, Deleted, FailureKind, Observed, Owner, Phase, ResourceId};
 use multiregion::resources::{dynamodb_table, dynamodb_table_replica};
@@ -294,4 +296,53 @@ async fn a_replica_of_another_apps_table_is_not_ours() {
         .expect("it can be made");
     let live = subject.live(&bare_replica()).await;
     assert!(matches!(live.owner, Owner::Other(_)), "{:?}", live.owner);
+}
+
+#[tokio::test]
+async fn a_global_table_lives_through_all_that_aws_is_strict_and_slow_with() {
+    let (account, proxy) = Account::strict(|config| {
+        let short = Duration::from_millis(150);
+        config.delays.table_creating = short;
+        config.delays.table_updating = short;
+        config.delays.table_deleting = short;
+        config.delays.replica_changing = short;
+    })
+    .await;
+    let source = table(&account);
+    let mut wanted = bare();
+    wanted.point_in_time_recovery = true;
+    wanted.deletion_protection = true;
+    wanted.time_to_live_attribute = Some("expires".into());
+    let made = source.try_create(&wanted).await.expect("it is made");
+    assert_eq!(made.phase, Phase::Pending("Active (Creating)".into()));
+    source.converge(&wanted).await;
+
+    let copy = replica(&account);
+    let mut replica_wanted = bare_replica();
+    replica_wanted.point_in_time_recovery = true;
+    replica_wanted.deletion_protection = true;
+    let made = copy.try_create(&replica_wanted).await.expect("it is made");
+    assert_eq!(made.phase, Phase::Pending("Active (Creating)".into()));
+    let seen = copy.live(&replica_wanted).await;
+    assert_eq!(seen.phase, made.phase, "seen while it is made");
+    assert_eq!(seen.outputs, made.outputs);
+    copy.converge(&replica_wanted).await;
+
+    for subject in [&source, &copy] {
+        let live = match subject.observe_in(&account.pass(), None).await {
+            Observed::Present(live) => live,
+            other => panic!("it is there: {other:?}"),
+        };
+        assert_eq!(live.config["deletion_protection"], true);
+    }
+    wanted.deletion_protection = false;
+    replica_wanted.deletion_protection = false;
+    source.converge(&wanted).await;
+    copy.converge(&replica_wanted).await;
+    proxy.configure(|config| config.delays.replica_seeded = Duration::from_secs(3600));
+    let early = source.try_delete(&wanted, DataPolicy::Delete).await;
+    assert_eq!(early.expect_err("not today").kind, FailureKind::NotYet);
+    proxy.configure(|config| config.delays.replica_seeded = Duration::ZERO);
+    copy.vanish(&replica_wanted).await;
+    source.vanish(&wanted).await;
 }

@@ -1,6 +1,7 @@
 //! Buckets and what is in them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use multiregion::model::{DataPolicy, Deleted, FailureKind, Input, Observed, Owner, ResourceId};
 use multiregion::resources::policy::{Effect, Principal, Statement, Statements};
@@ -568,4 +569,86 @@ async fn a_copy_follows_the_version_that_is_wanted() {
     put(&account, &dr, KEY, false).await;
     subject.update(&copy_of(&second)).await;
     subject.delete(&copy_of(&second)).await;
+}
+
+#[tokio::test]
+async fn buckets_live_through_all_that_aws_is_strict_and_slow_with() {
+    let (account, _proxy) = Account::strict(|config| {
+        config.delays.stale_reads = Duration::from_millis(300);
+    })
+    .await;
+    let primary = Subject::new(&account, bucket_id(&account, PRIMARY));
+    let mut dr = Subject::new(&account, bucket_id(&account, DR));
+    dr.id.name.push_str("-dr");
+    for subject in [&primary, &dr] {
+        subject.converge(&bucket()).await;
+    }
+
+    let name = &primary.id.name;
+    let policy = Subject::new(&account, ResourceId::new("s3_bucket_policy", PRIMARY, name));
+    let policies = s3_bucket_policy::Config {
+        statements: statements(name),
+    };
+    policy.converge(&policies).await;
+
+    let roles = &account.clients(PRIMARY).iam;
+    let trust = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sts:AssumeRole",
+    }]});
+    let create = roles.create_role().role_name("shop-s3-replication-role");
+    let create = create
+        .assume_role_policy_document(trust.to_string())
+        .send()
+        .await;
+    let id = ResourceId::new("s3_bucket_replication", PRIMARY, name);
+    let replication = Subject::new(&account, id);
+    let mut rule = s3_bucket_replication::Config {
+        role_arn: create.expect("a role").role.expect("a role").arn.into(),
+        destination_arn: format!("arn:aws:s3:::{}", dr.id.name).into(),
+        replication_time_control: true,
+    };
+    replication.converge(&rule).await;
+    rule.replication_time_control = false;
+    replication.converge(&rule).await;
+
+    for number in 0..7 {
+        put(&account, &primary.id, &format!("{number}.jpg"), false).await;
+    }
+    let kept = primary.try_delete(&bucket(), DataPolicy::Keep).await;
+    assert!(matches!(kept, Ok(Deleted::Retained(_))), "{kept:?}");
+    policy.vanish(&policies).await;
+    replication.vanish(&rule).await;
+    primary.vanish(&bucket()).await;
+    dr.vanish(&bucket()).await;
+}
+
+#[tokio::test]
+async fn a_policy_waits_for_its_access_identity_to_be_known() {
+    let (account, _proxy) = Account::strict(|_| ()).await;
+    let bucket_subject = Subject::new(&account, bucket_id(&account, PRIMARY));
+    bucket_subject.converge(&bucket()).await;
+    let name = &bucket_subject.id.name;
+    let arn = "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity ENONE";
+    let mut wanted = s3_bucket_policy::Config {
+        statements: statements(name),
+    };
+    let read = wanted.statements.get_mut("MultiRegionAccessControl");
+    read.expect("it is there").principal = Some(Principal::Aws(arn.into()));
+    let subject = Subject::new(&account, ResourceId::new("s3_bucket_policy", PRIMARY, name));
+    let failure = subject.try_create(&wanted).await.expect_err("not yet");
+    assert_eq!(failure.kind, FailureKind::Conflict);
+}
+
+#[tokio::test]
+async fn a_large_bucket_goes_in_several_steps() {
+    let (account, _proxy) = Account::strict(|_| ()).await;
+    let subject = Subject::new(&account, bucket_id(&account, DR));
+    subject.converge(&bucket()).await;
+    for number in 0..23 {
+        put(&account, &subject.id, &format!("{number}.jpg"), false).await;
+    }
+    let first = subject.try_delete(&bucket(), DataPolicy::Delete).await;
+    assert!(matches!(first, Ok(Deleted::Pending(_))), "{first:?}");
+    let second = subject.try_delete(&bucket(), DataPolicy::Delete).await;
+    assert_eq!(second, Ok(Deleted::Gone));
 }

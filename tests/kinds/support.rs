@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -21,6 +22,9 @@ use testbed::{Emulator, SECRET_ACCESS_KEY};
 pub const PRIMARY: &str = "us-east-1";
 /// The other region.
 pub const DR: &str = "us-west-2";
+
+/// A resource that is not where it should be after so many passes will never be.
+const PASSES: usize = 200;
 
 /// An account of the emulator that no other test uses.
 pub struct Account {
@@ -220,6 +224,48 @@ impl<'a> Subject<'a> {
         self.kind()
             .delete(&self.account.pass(), &self.id, &live, data)
             .await
+    }
+
+    /// Makes it and changes it, pass by pass, as the engine would where AWS is busy or refuses for now, until it is as
+    /// wanted and at rest.
+    pub async fn converge(&self, wanted: &impl Serialize) -> Live {
+        for _ in 0..PASSES {
+            let step = match self.observe(wanted).await {
+                Observed::Absent => self.try_create(wanted).await.map(drop),
+                Observed::Present(live) if live.phase != Phase::Ready => Ok(()),
+                Observed::Present(live) if differences(wanted, &live).is_empty() => return *live,
+                Observed::Present(live) => self.try_update(&live, wanted).await.map(drop),
+                Observed::Unknown(failure) => Err(failure),
+            };
+            self.pause_after(step).await;
+        }
+        panic!("{} never converges", self.id);
+    }
+
+    /// Deletes it with its data, pass by pass, until it is not seen any more.
+    pub async fn vanish(&self, wanted: &impl Serialize) {
+        for _ in 0..PASSES {
+            let pass = self.account.pass();
+            let step = match self.observe_in(&pass, Some(value(wanted))).await {
+                Observed::Absent => return,
+                Observed::Present(live) if live.phase == Phase::Deleting => Ok(()),
+                Observed::Present(live) => self
+                    .kind()
+                    .delete(&pass, &self.id, &live, DataPolicy::Delete)
+                    .await
+                    .map(drop),
+                Observed::Unknown(failure) => Err(failure),
+            };
+            self.pause_after(step).await;
+        }
+        panic!("{} never goes", self.id);
+    }
+
+    async fn pause_after(&self, step: Result<(), Failure>) {
+        match step {
+            Err(failure) if failure.kind.needs_a_person() => panic!("{}: {failure}", self.id),
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
     }
 
     /// Deletes it with its data, asserts that it is then absent, and that a second deletion finds that in order.
