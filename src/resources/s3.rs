@@ -16,6 +16,9 @@ pub const WRITTEN_BY: &str = "multiregion-written-by";
 /// With more versions than this, some are the user's: the operator writes one a code version.
 const MOST_VERSIONS_OF_OURS: usize = 20;
 
+/// Delete markers hold no data, but to list them takes time too: with more of them a bucket is taken for the user's.
+const MOST_MARKERS: usize = 10_000;
+
 /// A step of emptying deletes at most this many pages of (in AWS) 1,000 versions.
 const PAGES_A_STEP: usize = 10;
 
@@ -61,7 +64,7 @@ async fn empty_of_ours(
         all.versions.extend(page.versions);
         all.markers.extend(page.markers);
         all.next = page.next;
-        if all.versions.len() > MOST_VERSIONS_OF_OURS {
+        if all.versions.len() > MOST_VERSIONS_OF_OURS || all.markers.len() > MOST_MARKERS {
             return Ok(Emptied::NotOurs);
         }
         if all.next.is_none() {
