@@ -212,10 +212,12 @@ pub struct Pass {
     /// Whether facets that nothing serving depends on are read too.
     every_facet: bool,
     open_breakers: Mutex<HashSet<(String, &'static str)>>,
-    shared: tokio::sync::Mutex<HashMap<String, Arc<OnceCell<Result<Shared, Failure>>>>>,
+    shared: tokio::sync::Mutex<HashMap<String, Arc<Fetch>>>,
 }
 
 type Shared = Arc<dyn Any + Send + Sync>;
+/// A fetch that all who ask for it wait on, and its answer.
+type Fetch = OnceCell<Result<Shared, Failure>>;
 
 impl Pass {
     /// A pass for the app of `owner`. Without `every_facet` the reads that nothing serving depends on are left out.

@@ -100,6 +100,17 @@ async fn operator_user(world: &World) -> Result<(String, String)> {
     .await?;
     let put = json!({"UserName": "operator", "PolicyName": "generated", "PolicyDocument": policy});
     aws.call("iam", "PutUserPolicy", "us-east-1", &put).await?;
+    // The emulator asks for these without the ARN that AWS asks with, so that no narrower resource matches.
+    let creations = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow",
+        "Action": [
+            "lambda:CreateFunction", "cloudfront:CreateCloudFrontOriginAccessIdentity",
+            "dynamodb:ListTagsOfResource", "dynamodb:TagResource",
+        ],
+        "Resource": "*",
+    }]});
+    let put = json!({"UserName": "operator", "PolicyName": "emulator", "PolicyDocument": creations.to_string()});
+    aws.call("iam", "PutUserPolicy", "us-east-1", &put).await?;
     let key = aws
         .call(
             "iam",
