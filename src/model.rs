@@ -148,9 +148,12 @@ pub struct Desired {
     /// Its managed fields, references unresolved.
     pub config: Value,
     /// What to create instead while a reference of `config` cannot be had because what yields it is out of
-    /// reach; replaced by `config` as soon as that resolves. Never applied to a resource that exists.
+    /// reach; replaced by `config` as soon as that resolves. Applied to a resource that exists only while it still has its
+    /// guard's initial values.
     pub fallback: Option<Value>,
-    /// Resources that must be there before this one is created, beyond those it takes outputs from.
+    /// The resource it is a part of: while that is somebody else's, so is this, whatever it says of itself.
+    pub parent: Option<ResourceId>,
+    /// Resources that must be there before this one is created, beyond its parent and those it takes outputs from.
     pub after: Vec<ResourceId>,
     /// Fields that may change only once others are in place.
     pub guard: Option<Guard>,
@@ -174,6 +177,7 @@ impl Desired {
             id,
             config,
             fallback: None,
+            parent: None,
             after: Vec::new(),
             guard: None,
             overlap: None,
@@ -396,6 +400,8 @@ pub struct Removal {
     pub id: ResourceId,
     /// Delete it, and what of its data; or leave it, with the reason.
     pub mode: RemovalMode,
+    /// The resource it is a part of: while that is somebody else's, so is this.
+    pub parent: Option<ResourceId>,
     /// Resources that must be gone, or settled without this one, before it goes.
     pub after: Vec<ResourceId>,
 }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use crate::model::{
@@ -86,39 +86,57 @@ pub struct Outcome {
     pub applied: Vec<Applied>,
     /// The calls that failed.
     pub failed: BTreeMap<ResourceId, Failure>,
-    /// Nothing was changed, since not every facet was read: come again with all of them.
+    /// Something could be made or changed, but not every facet was read: come again with all of them.
     pub needs_every_facet: bool,
 }
 
+/// What is wanted once more is known: asked with what was seen, before anything is done about it.
+pub type SecondThought<'a> = &'a (dyn Fn(&Snapshot) -> Option<Wanted> + Sync);
+
 /// Runs one pass. `known_ids` are the physical ids seen before, which save list calls.
+///
+/// `second_thought` may want more by what was seen (see `topology::with_remains` for what an app has forgotten).
 pub async fn pass(
     cloud: &dyn Cloud,
     wanted: &Wanted,
+    second_thought: SecondThought<'_>,
     known_ids: &BTreeMap<ResourceId, String>,
     options: Options,
 ) -> Outcome {
-    let snapshot = observe(cloud, wanted, known_ids).await;
+    let mut snapshot = observe(cloud, wanted, known_ids).await;
+    let more = second_thought(&snapshot);
+    if let Some(more) = &more {
+        let mut unseen = more.clone();
+        unseen
+            .desired
+            .retain(|desired| !snapshot.contains_key(&desired.id));
+        unseen
+            .removals
+            .retain(|removal| !snapshot.contains_key(&removal.id));
+        for (id, observed) in observe(cloud, &unseen, known_ids).await {
+            snapshot.entry(id).or_insert(observed);
+        }
+    }
     let mut run = Run {
         cloud,
-        wanted,
+        wanted: more.as_ref().unwrap_or(wanted),
         options,
         snapshot,
         progress: Progress::default(),
         applied: Vec::new(),
     };
     let found = run.plan();
-    let needs_every_facet = !cloud.reads_every_facet() && found.writes() > 0;
-    if !options.observe_only && !needs_every_facet {
+    if !options.observe_only {
         run.apply().await;
     }
     let plan = run.plan();
     Outcome {
+        needs_every_facet: !cloud.reads_every_facet() && plan.ready().next().is_some(),
         plan,
         found,
         snapshot: run.snapshot,
         applied: run.applied,
         failed: run.progress.failed,
-        needs_every_facet,
     }
 }
 
@@ -139,6 +157,11 @@ pub async fn observe(
             .iter()
             .map(|desired| (desired.id.clone(), Some(&desired.config))),
     );
+    // Whose a part is, is told by the whole.
+    let parents: Vec<ResourceId> = configs.keys().filter_map(|id| cloud.parent(id)).collect();
+    for parent in parents {
+        configs.entry(parent).or_insert(None);
+    }
     let mut order: Vec<(ResourceId, BTreeSet<ResourceId>)> = configs
         .iter()
         .map(|(id, config)| {
@@ -226,11 +249,14 @@ impl Run<'_> {
     async fn apply(&mut self) {
         let mut running = FuturesUnordered::new();
         let mut busy: BTreeSet<ResourceId> = BTreeSet::new();
+        // What to change is decided on a complete read; what has to go has to go.
+        let every_facet = self.cloud.reads_every_facet();
         loop {
             for step in self.plan().steps {
                 if step.state == State::Ready
                     && running.len() < CONCURRENCY
                     && !busy.contains(&step.id)
+                    && (every_facet || matches!(step.change, Change::Delete { .. }))
                 {
                     busy.insert(step.id.clone());
                     self.progress.taken.insert(step.key());
@@ -242,11 +268,29 @@ impl Run<'_> {
                     running.push(take(self.cloud, step, live));
                 }
             }
-            let Some((step, answer)) = running.next().await else {
+            let Some(first) = running.next().await else {
                 break;
             };
-            busy.remove(&step.id);
-            self.fold(&step, answer);
+            // What has answered meanwhile needs no plan of its own.
+            let others = std::iter::from_fn(|| running.next().now_or_never().flatten());
+            for (step, answer) in std::iter::once(first).chain(others) {
+                busy.remove(&step.id);
+                self.fold(&step, answer);
+            }
+        }
+    }
+
+    /// What is gone takes its parts with it: a function its URL and whom it admitted.
+    fn gone(&mut self, id: &ResourceId) {
+        let parts: Vec<ResourceId> = self
+            .snapshot
+            .keys()
+            .filter(|part| self.cloud.parent(part).as_ref() == Some(id))
+            .cloned()
+            .collect();
+        self.snapshot.insert(id.clone(), Observed::Absent);
+        for part in parts {
+            self.gone(&part);
         }
     }
 
@@ -258,7 +302,7 @@ impl Run<'_> {
                 None
             }
             Answer::Deleted(Ok(Deleted::Gone)) => {
-                self.snapshot.insert(step.id.clone(), Observed::Absent);
+                self.gone(&step.id);
                 None
             }
             Answer::Deleted(Ok(Deleted::Pending(what))) => {

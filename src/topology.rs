@@ -7,6 +7,7 @@ mod data;
 mod edge;
 mod identity;
 pub mod ids;
+mod remains;
 mod removals;
 mod site;
 
@@ -15,7 +16,7 @@ pub use removals::removals;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::model::{Desired, ResourceId, Wanted};
+use crate::model::{Desired, ResourceId, Snapshot, Wanted};
 use crate::resources;
 
 /// Every resource that `app` should have.
@@ -44,12 +45,28 @@ pub fn wanted(app: &App, known: &[ResourceId], deleting: bool) -> Wanted {
     }
 }
 
-/// A resource of `kind`, which comes after its parent.
+/// What `app` should have and should not, if by `snapshot` there is more of it left than `known` tells.
+pub fn with_remains(
+    app: &App,
+    known: &[ResourceId],
+    deleting: bool,
+    snapshot: &Snapshot,
+) -> Option<Wanted> {
+    let mut all = remains::remains(app, snapshot);
+    all.retain(|id| !known.contains(id));
+    if all.is_empty() {
+        return None;
+    }
+    all.extend_from_slice(known);
+    Some(wanted(app, &all, deleting))
+}
+
+/// A resource with what is known of its kind.
 fn want(id: ResourceId, config: &impl Serialize) -> Desired {
     let mut desired = Desired::new(id, config);
     if let Some(facts) = resources::facts(&desired.id.kind) {
         desired.holds_data = facts.holds_data;
-        desired.after.extend((facts.parent)(&desired.id));
+        desired.parent = (facts.parent)(&desired.id);
     }
     desired
 }

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::aws::tags::OwnerKey;
 use crate::aws::{Aws, Pass};
 use crate::cloud::AwsCloud;
-use crate::model::Observed;
+use crate::model::{Observed, Snapshot};
 use crate::plan::{Block, State};
 use crate::reconcile::{self, Options};
 use crate::{controller, topology, validate};
@@ -68,7 +68,10 @@ pub(super) async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
         adopt: app.adopts(),
         observe_only: true,
     };
-    let outcome = reconcile::pass(&AwsCloud::new(pass), &wanted, &BTreeMap::new(), options).await;
+    // There is no inventory: what the app no longer declares is told by what is there.
+    let forgotten = |seen: &Snapshot| topology::with_remains(&app, &[], false, seen);
+    let cloud = AwsCloud::new(pass);
+    let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &BTreeMap::new(), options).await;
     match arguments.output {
         Output::Text => println!("{}", outcome.plan),
         Output::Json => println!(

@@ -18,7 +18,7 @@ use crate::app::{App, Invalid};
 use crate::aws::Pass;
 use crate::aws::tags::OwnerKey;
 use crate::cloud::AwsCloud;
-use crate::model::{Failure, FailureKind, ResourceId, Wanted};
+use crate::model::{Failure, FailureKind, ResourceId, Snapshot, Wanted};
 use crate::reconcile::{self, Options, Outcome};
 use crate::status::{self, Assessment, Pace, Situation};
 use crate::topology;
@@ -206,13 +206,14 @@ async fn ran(
         adopt: app.adopts(),
         observe_only: app.observe_only(),
     };
+    let forgotten = |seen: &Snapshot| topology::with_remains(&app, &known, deleting, seen);
     let passes = async {
         let cloud = AwsCloud::new(pass(every_facet));
-        let outcome = reconcile::pass(&cloud, &wanted, &known_ids, options).await;
+        let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &known_ids, options).await;
         if outcome.needs_every_facet {
             // Something has to change: that is decided on a complete read only.
             let cloud = AwsCloud::new(pass(true));
-            return reconcile::pass(&cloud, &wanted, &known_ids, options).await;
+            return reconcile::pass(&cloud, &wanted, &forgotten, &known_ids, options).await;
         }
         outcome
     };

@@ -8,10 +8,11 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::graph::as_reference;
 use crate::model::Live;
 
 /// The field that is compared by its wanted keys only.
-const TAGS: &str = "tags";
+pub(super) const TAGS: &str = "tags";
 /// The field whose values are never shown.
 pub(super) const ENVIRONMENT: &str = "environment";
 
@@ -66,7 +67,28 @@ fn short(value: &Value) -> String {
             let items: Vec<String> = items.iter().map(short).collect();
             format!("[{}]", items.join(" "))
         }
-        other => other.to_string(),
+        other => match as_reference(other) {
+            Some(reference) => {
+                let what = format!("<{} of {}>", reference.output, reference.from);
+                reference.template.replace("{}", &what)
+            }
+            None => in_words(other).to_string(),
+        },
+    }
+}
+
+/// References in a tree as the words they are shown with.
+fn in_words(value: &Value) -> Value {
+    match value {
+        Value::Object(_) if as_reference(value).is_some() => Value::String(short(value)),
+        Value::Object(fields) => {
+            let shown = fields
+                .iter()
+                .map(|(name, field)| (name.clone(), in_words(field)));
+            Value::Object(shown.collect())
+        }
+        Value::Array(items) => items.iter().map(in_words).collect(),
+        scalar => scalar.clone(),
     }
 }
 
@@ -112,6 +134,10 @@ fn subset(path: &str, wanted: &Value, seen: &Value, changes: &mut Vec<FieldChang
 }
 
 fn compare(path: &str, wanted: &Value, seen: &Value, changes: &mut Vec<FieldChange>) {
+    // Nearly always, and much faster than to name every path.
+    if wanted == seen {
+        return;
+    }
     match (wanted, seen) {
         (Value::Object(wanted), Value::Object(seen)) => {
             for (name, field) in wanted {
@@ -152,7 +178,6 @@ fn compare(path: &str, wanted: &Value, seen: &Value, changes: &mut Vec<FieldChan
                 });
             }
         }
-        _ if wanted == seen => {}
         _ => changes.push(FieldChange {
             path: path.into(),
             from: seen.clone(),

@@ -37,6 +37,7 @@ pub fn removals(
         .map(|&id| Removal {
             id: id.clone(),
             mode: mode(app, id, deleting),
+            parent: resources::facts(&id.kind).and_then(|facts| (facts.parent)(id)),
             after: after(id, &all),
         })
         .collect()
@@ -97,7 +98,8 @@ fn related(id: &ResourceId, other: &ResourceId) -> bool {
         ("s3_bucket", "lambda_function") | ("cloudwatch_log_group", "lambda_function") => {
             id.region == other.region
         }
-        ("dynamodb_table", "dynamodb_table_replica") => id.name == other.name,
+        ("dynamodb_table", "dynamodb_table_replica")
+        | ("lambda_function", "lambda_function_url") => id.name == other.name,
         _ => true,
     }
 }

@@ -1,0 +1,16 @@
+//! The engine against a fake of AWS that refuses, delays, fails and forgets.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod apps;
+mod damage;
+mod drive;
+mod edge;
+mod property;
+mod rules;
+mod sim;
+mod stories;
