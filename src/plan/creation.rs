@@ -18,6 +18,7 @@ impl Planner<'_> {
                 .iter()
                 .map(|reference| self.wait_for(reference)),
         );
+        waits.extend(self.foreign_sources(&desired.config));
         if waits.is_empty() {
             return (self.with_initial(desired, resolved.config), State::Ready);
         }
@@ -42,7 +43,7 @@ impl Planner<'_> {
             .iter()
             .filter(|id| needed.contains(*id))
             .chain(&desired.parent);
-        let complete = resolved.missing.is_empty();
+        let complete = resolved.missing.is_empty() && self.foreign_sources(fallback).is_empty();
         (complete && before.filter_map(|id| self.not_there(id)).count() == 0)
             .then(|| self.with_initial(desired, resolved.config))
     }

@@ -106,6 +106,19 @@ impl Planner<'_> {
         (!is_data && !self.is_ours(live)).then(|| Wait::on(parent, "to belong to this app"))
     }
 
+    /// What of `config` comes from somebody else's: nothing of ours is built on that, though its outputs are known.
+    pub(super) fn foreign_sources(&self, config: &Value) -> Vec<Wait> {
+        let foreign = |id: &ResourceId| {
+            let live = self.snapshot.get(id)?.live()?;
+            let desired = self.desired.get(id).filter(|desired| !desired.data)?;
+            if self.is_ours(live) {
+                return self.foreign_parent(desired);
+            }
+            Some(Wait::on(id, "to belong to this app"))
+        };
+        sources(config).iter().filter_map(foreign).collect()
+    }
+
     /// Those of `ids` that are not yet as they should be in the end, and at rest.
     pub(super) fn unsettled<'b>(&self, ids: impl Iterator<Item = &'b ResourceId>) -> Vec<Wait> {
         ids.filter_map(|id| {
