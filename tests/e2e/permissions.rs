@@ -52,7 +52,7 @@ async fn operator_user(world: &World) -> Result<(String, String)> {
         .arg("iam-policy")
         .output()
         .await?;
-    let policy = String::from_utf8(printed.stdout)?;
+    let policy = for_the_emulator(&printed.stdout)?;
     let aws = world.aws();
     aws.call(
         "iam",
@@ -90,4 +90,27 @@ async fn operator_user(world: &World) -> Result<(String, String)> {
             .with_context(|| format!("the key has {name}"))
     };
     Ok((part("AccessKeyId")?, part("SecretAccessKey")?))
+}
+
+/// The generated policy, plus the same actions on any resource where the emulator asks for `*` instead of the resource
+/// that AWS would ask for: a function that is yet to be made, a change of records, and everything of CloudFront but a
+/// distribution by its id.
+fn for_the_emulator(printed: &[u8]) -> Result<String> {
+    let mut policy: Value = serde_json::from_slice(printed)?;
+    let statements = policy["Statement"].as_array_mut();
+    let statements = statements.context("the policy has statements")?;
+    let widened: Vec<Value> = statements
+        .iter()
+        .filter_map(|statement| statement["Action"].as_array())
+        .flatten()
+        .filter(|action| {
+            action.as_str().is_some_and(|action| {
+                action.starts_with("cloudfront:")
+                    || ["lambda:CreateFunction", "route53:GetChange"].contains(&action)
+            })
+        })
+        .cloned()
+        .collect();
+    statements.push(json!({"Effect": "Allow", "Action": widened, "Resource": "*"}));
+    Ok(policy.to_string())
 }

@@ -11,6 +11,7 @@ use multiregion::model::{
 use multiregion::resources::cloudfront_distribution::{
     Access, Behavior, Config, Origin, OriginGroup, PathBehavior, Routing, Viewer,
 };
+use multiregion::resources::route53_record::{self, Target};
 use multiregion::resources::{
     Hint, REGISTRY, acm_certificate, cloudfront_origin_access_identity as access_identity,
 };
@@ -526,4 +527,28 @@ async fn an_alias_of_anothers_is_never_taken_over() {
     let refused = refused.expect_err("the alias is taken");
     assert_eq!(refused.kind, FailureKind::Foreign);
     assert_eq!(refused.code, "CNAMEAlreadyExists");
+}
+
+#[tokio::test]
+async fn an_alias_of_which_nothing_is_known_is_found_for_its_removal() {
+    let world = World::new().await;
+    let zone = crate::route53::make_zone(&world.account, "example.com").await;
+    let live = world.subject().create(&world.wanted()).await;
+    let record = Subject::new(
+        &world.account,
+        ResourceId::global("route53_record", "shop.example.com/A"),
+    );
+    let wanted = route53_record::Config {
+        zone_id: zone.into(),
+        name: "shop.example.com".into(),
+        kind: "A".into(),
+        target: Target::Distribution(live.outputs["domain_name"].as_str().into()),
+    };
+    let made = record.create(&wanted).await;
+    let found = record.observe_in(&world.account.pass(), None).await;
+    assert_eq!(found, Observed::Present(Box::new(made)));
+    let other = record
+        .observe_in(&world.account.pass_of("blog"), None)
+        .await;
+    assert_eq!(other, Observed::Absent, "blog has no distribution");
 }
