@@ -1,15 +1,23 @@
 //! A Kubernetes controller for `MultiRegionApp`: a serverless web application in a primary and a DR region of AWS.
 //!
-//! The map, each line importing only from those below it (`tests/architecture.rs` holds it):
+//! The map:
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`aws`] | clients per region, the error table, rate limits, ownership tags |
+//! | [`cli`] | the commands |
+//! | [`controller`] | the Kubernetes side: watch, passes, the one status patch, events |
+//! | [`status`] | what a pass came to, as conditions; pure |
+//! | [`cloud`] | AWS as the engine sees it |
+//! | [`reconcile`] | one pass: observe, plan, apply |
+//! | [`topology`] | the picture: every resource an app should have; pure |
+//! | [`plan`] | what is to be done, and what it waits on; pure |
+//! | [`app`] | the spec parsed once, every name given; pure |
 //! | [`resources`] | the kinds of AWS resources, one file each |
-//! | [`placeholder`] | the function's code until the user's own is there |
+//! | [`aws`] | clients per region, the error table, rate limits, ownership tags |
+//! | [`validate`] | the offline check of a manifest |
 //! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
-//! | [`validate`] | the same admission rules offline, for `plan -f` |
 //! | [`api`] | the custom resource: spec, status, admission rules |
+//! | [`metrics`], [`telemetry`], [`placeholder`] | metrics; logs and health; the first `function.zip` |
 
 pub mod api;
 pub mod app;
