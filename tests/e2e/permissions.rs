@@ -1,4 +1,4 @@
-//! The generated IAM policy, on an emulator that enforces policies.
+//! The generated IAM policy is enough for a whole life, on an emulator that enforces policies.
 
 use std::time::Duration;
 
@@ -8,6 +8,43 @@ use strict_aws::Config;
 use testbed::{Emulator, EmulatorOptions};
 
 use crate::world::{BINARY, World, condition, minimal};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_generated_policy_carries_an_app_from_nothing_to_nothing() -> Result<()> {
+    let emulator = Emulator::start(EmulatorOptions {
+        auth: true,
+        ..EmulatorOptions::default()
+    })
+    .await?;
+    let mut world = World::at(&emulator, "policy", Config::transparent()).await?;
+    let keys = operator_user(&world).await?;
+    world.use_keys(&keys);
+    world.start().await?;
+    let mut spec = minimal();
+    world.create_zone("example.com").await?;
+    spec["deletionPolicy"] = json!("Delete");
+    spec["domain"] = json!({"name": "shop.example.com", "hostedZone": "example.com"});
+    spec["staticAssets"] = json!({"originAccess": "OriginAccessIdentity"});
+    spec["tables"] = json!([{"name": "visits", "deletionProtection": "Disabled", "timeToLiveAttribute": "expires"}]);
+    world.apply("shop", &spec).await?;
+    world.until_ready("shop", Duration::from_secs(90)).await?;
+    world.assert_quiet("shop").await?;
+    spec["staticAssets"] = json!({"originAccess": "OriginAccessControl"});
+    spec["function"] = json!({"memorySizeMiB": 256, "logRetentionDays": 7});
+    world.apply("shop", &spec).await?;
+    world.until_ready("shop", Duration::from_secs(90)).await?;
+    world.assert_quiet("shop").await?;
+    world.delete("shop").await?;
+    world.until_gone("shop", Duration::from_secs(90)).await?;
+    let denied: Vec<_> = world
+        .proxy
+        .calls()
+        .into_iter()
+        .filter(|call| call.status == Some(403))
+        .collect();
+    ensure!(denied.is_empty(), "{denied:#?}");
+    Ok(())
+}
 
 /// Without one action of the policy, the condition names that action and what it was for.
 #[tokio::test(flavor = "multi_thread")]
