@@ -11,7 +11,8 @@ use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use crate::model::{
-    DataPolicy, Deleted, Failure, FailureKind, Live, Observed, Owner, ResourceId, Snapshot, Wanted,
+    DataPolicy, Deleted, Failure, FailureKind, Live, Observed, Owner, Phase, ResourceId, Snapshot,
+    Wanted,
 };
 use crate::plan::{self, Change, Plan, Progress, State, Step};
 
@@ -90,20 +91,59 @@ pub struct Outcome {
     pub needs_every_facet: bool,
 }
 
+impl Outcome {
+    /// What a pass soon after need not read again: all that is at rest, and that nothing waits on.
+    pub fn at_rest(&self) -> Snapshot {
+        let mut restless: BTreeSet<&ResourceId> = self.failed.keys().collect();
+        for step in &self.plan.steps {
+            // What is still to be made was seen to be absent, and stays so until it is made.
+            if !matches!(step.change, Change::Create { .. })
+                || !matches!(step.state, State::Waiting(_))
+            {
+                restless.insert(&step.id);
+            }
+            if let State::Waiting(waits) = &step.state {
+                restless.extend(waits.iter().map(|wait| &wait.on));
+            }
+        }
+        self.snapshot
+            .iter()
+            .filter(|(id, observed)| {
+                let rests = match observed {
+                    Observed::Absent => true,
+                    Observed::Present(live) => live.phase == Phase::Ready,
+                    Observed::Unknown(_) => false,
+                };
+                rests && !restless.contains(id)
+            })
+            .map(|(id, observed)| (id.clone(), observed.clone()))
+            .collect()
+    }
+}
+
 /// What is wanted once more is known: asked with what was seen, before anything is done about it.
 pub type SecondThought<'a> = &'a (dyn Fn(&Snapshot) -> Option<Wanted> + Sync);
 
-/// Runs one pass. `known_ids` are the physical ids seen before, which save list calls.
+/// What was seen before a pass, all of which may be lost.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Physical ids, which save list calls.
+    pub ids: BTreeMap<ResourceId, String>,
+    /// What need not be read again, by [`Outcome::at_rest`] of a pass a moment ago.
+    pub at_rest: Snapshot,
+}
+
+/// Runs one pass. Only `seen` is believed unread.
 ///
 /// `second_thought` may want more by what was seen (see `topology::with_remains` for what an app has forgotten).
 pub async fn pass(
     cloud: &dyn Cloud,
     wanted: &Wanted,
     second_thought: SecondThought<'_>,
-    known_ids: &BTreeMap<ResourceId, String>,
+    seen: &Seen,
     options: Options,
 ) -> Outcome {
-    let mut snapshot = observe(cloud, wanted, known_ids).await;
+    let mut snapshot = observe(cloud, wanted, seen).await;
     let more = second_thought(&snapshot);
     if let Some(more) = &more {
         let mut unseen = more.clone();
@@ -113,7 +153,7 @@ pub async fn pass(
         unseen
             .removals
             .retain(|removal| !snapshot.contains_key(&removal.id));
-        for (id, observed) in observe(cloud, &unseen, known_ids).await {
+        for (id, observed) in observe(cloud, &unseen, seen).await {
             snapshot.entry(id).or_insert(observed);
         }
     }
@@ -140,12 +180,9 @@ pub async fn pass(
     }
 }
 
-/// Reads all resources concurrently, a child after its parent, and not at all where the parent is absent.
-pub async fn observe(
-    cloud: &dyn Cloud,
-    wanted: &Wanted,
-    known_ids: &BTreeMap<ResourceId, String>,
-) -> Snapshot {
+/// Reads all resources concurrently, a child after its parent, and not at all where the parent is absent or the
+/// resource was at rest a moment ago.
+pub async fn observe(cloud: &dyn Cloud, wanted: &Wanted, seen: &Seen) -> Snapshot {
     let mut configs: BTreeMap<ResourceId, Option<&Value>> = wanted
         .removals
         .iter()
@@ -162,8 +199,15 @@ pub async fn observe(
     for parent in parents {
         configs.entry(parent).or_insert(None);
     }
+    let mut snapshot: Snapshot = seen
+        .at_rest
+        .iter()
+        .filter(|(id, _)| configs.contains_key(id))
+        .map(|(id, observed)| (id.clone(), observed.clone()))
+        .collect();
     let mut order: Vec<(ResourceId, BTreeSet<ResourceId>)> = configs
         .iter()
+        .filter(|(id, _)| !snapshot.contains_key(id))
         .map(|(id, config)| {
             let mut first: BTreeSet<ResourceId> = cloud.parent(id).into_iter().collect();
             if let Some(config) = config.filter(|_| cloud.located_by_inputs(id)) {
@@ -174,7 +218,6 @@ pub async fn observe(
         })
         .collect();
 
-    let mut snapshot = Snapshot::new();
     let mut running = FuturesUnordered::new();
     loop {
         let mut waiting = Vec::new();
@@ -198,7 +241,7 @@ pub async fn observe(
                         .copied()
                         .flatten()
                         .map(|config| plan::resolved(config, &snapshot));
-                    let known_id = known_ids.get(&id).cloned();
+                    let known_id = seen.ids.get(&id).cloned();
                     running.push(async move {
                         let observed = cloud.observe(&id, known_id, config).await;
                         (id, observed)
@@ -209,6 +252,9 @@ pub async fn observe(
         order = waiting;
         match running.next().await {
             Some((id, observed)) => {
+                if observed == Observed::Absent {
+                    gone(cloud, &mut snapshot, &id);
+                }
                 snapshot.insert(id, observed);
             }
             // Parents put into the snapshot in the last round may have freed their children.
@@ -280,20 +326,6 @@ impl Run<'_> {
         }
     }
 
-    /// What is gone takes its parts with it: a function its URL and whom it admitted.
-    fn gone(&mut self, id: &ResourceId) {
-        let parts: Vec<ResourceId> = self
-            .snapshot
-            .keys()
-            .filter(|part| self.cloud.parent(part).as_ref() == Some(id))
-            .cloned()
-            .collect();
-        self.snapshot.insert(id.clone(), Observed::Absent);
-        for part in parts {
-            self.gone(&part);
-        }
-    }
-
     fn fold(&mut self, step: &Step, answer: Answer) {
         let failure = match answer {
             Answer::Live(Ok(live)) => {
@@ -302,7 +334,7 @@ impl Run<'_> {
                 None
             }
             Answer::Deleted(Ok(Deleted::Gone)) => {
-                self.gone(&step.id);
+                gone(self.cloud, &mut self.snapshot, &step.id);
                 None
             }
             Answer::Deleted(Ok(Deleted::Pending(what))) => {
@@ -330,6 +362,19 @@ impl Run<'_> {
                 self.applied.push(applied);
             }
         }
+    }
+}
+
+/// What is gone takes its parts with it: a function its URL and whom it admitted.
+fn gone(cloud: &dyn Cloud, snapshot: &mut Snapshot, id: &ResourceId) {
+    let parts: Vec<ResourceId> = snapshot
+        .keys()
+        .filter(|part| cloud.parent(part).as_ref() == Some(id))
+        .cloned()
+        .collect();
+    snapshot.insert(id.clone(), Observed::Absent);
+    for part in parts {
+        gone(cloud, snapshot, &part);
     }
 }
 

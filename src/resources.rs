@@ -203,6 +203,8 @@ pub struct Facts {
 pub trait AnyKind: Send + Sync {
     /// What is known of it without asking AWS.
     fn facts(&self) -> Facts;
+    /// `config`, with or without its references, as the kind understands it.
+    fn understood(&self, config: &Value) -> Result<Value, Failure>;
     /// See [`Kind::observe`].
     async fn observe(&self, pass: &Pass, id: &ResourceId, hint: Hint<Value>) -> Observed;
     /// See [`Kind::create`].
@@ -241,6 +243,11 @@ impl<K: Kind> AnyKind for Erased<K> {
             actions: K::ACTIONS,
             parent: K::parent,
         }
+    }
+
+    fn understood(&self, config: &Value) -> Result<Value, Failure> {
+        let config = from_value::<K>(config)?;
+        Ok(serde_json::to_value(config).expect("a configuration is plain data with string keys"))
     }
 
     async fn observe(&self, pass: &Pass, id: &ResourceId, hint: Hint<Value>) -> Observed {

@@ -1,6 +1,5 @@
 //! `multiregion plan`: the same plan that the controller makes, printed.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use crate::aws::{Aws, Pass};
 use crate::cloud::AwsCloud;
 use crate::model::{Observed, Snapshot};
 use crate::plan::{Block, State};
-use crate::reconcile::{self, Options};
+use crate::reconcile::{self, Options, Seen};
 use crate::{controller, topology, validate};
 
 /// How a plan is printed.
@@ -71,7 +70,7 @@ pub(super) async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     // There is no inventory: what the app no longer declares is told by what is there.
     let forgotten = |seen: &Snapshot| topology::with_remains(&app, &[], false, seen);
     let cloud = AwsCloud::new(pass);
-    let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &BTreeMap::new(), options).await;
+    let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &Seen::default(), options).await;
     match arguments.output {
         Output::Text => println!("{}", outcome.plan),
         Output::Json => println!(

@@ -1,9 +1,10 @@
-//! How soon an app is looked at again.
+//! How soon an app is looked at again, and what need not be read again then.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use crate::model::Snapshot;
 use crate::status::Pace;
 
 /// Between full passes of a settled app.
@@ -12,6 +13,21 @@ const SETTLED: Duration = Duration::from_secs(600);
 const VERIFY: Duration = Duration::from_secs(30);
 /// Every so many passes all facets are read.
 const EVERY_FACET: u32 = 6;
+/// For so long after a complete read the passes of an app that is not yet settled read only what is not at rest.
+const BELIEVED: Duration = Duration::from_secs(60);
+
+/// What a complete read of an app has shown to be at rest.
+#[derive(Clone, Debug)]
+pub(super) struct Believed {
+    /// The spec it was read for.
+    pub(super) generation: Option<i64>,
+    /// Whether it was read to take the app away.
+    pub(super) deleting: bool,
+    /// When everything was read.
+    pub(super) read: Instant,
+    /// What was at rest in the last pass.
+    pub(super) at_rest: Snapshot,
+}
 
 /// What is remembered of an app between passes; all of it may be lost.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +37,8 @@ pub(super) struct Memory {
     /// The pace of the last pass, and how often in a row it was the same.
     last: Option<Pace>,
     repeats: u32,
+    /// Kept only until the app settles.
+    believed: Option<Believed>,
 }
 
 impl Memory {
@@ -29,6 +47,20 @@ impl Memory {
         let every_facet = self.passes.is_multiple_of(EVERY_FACET);
         self.passes = self.passes.wrapping_add(1);
         every_facet
+    }
+
+    /// What the last pass left to be believed, if it still may be.
+    pub(super) fn believed(&mut self, generation: Option<i64>, deleting: bool) -> Option<Believed> {
+        self.believed.take().filter(|believed| {
+            believed.generation == generation
+                && believed.deleting == deleting
+                && believed.read.elapsed() < BELIEVED
+        })
+    }
+
+    /// Remembers what was at rest, for the next pass only.
+    pub(super) fn believe(&mut self, believed: Believed) {
+        self.believed = Some(believed);
     }
 
     /// How long to wait, with ± 10 % against apps that move in step.

@@ -1,6 +1,5 @@
 //! One pass of an app, and one of its deletion.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::Instrument;
 
+use super::backoff::Believed;
 use super::{Context, Error, events};
 use crate::api::{
     ANNOTATION_RECONCILE, CONDITION_READY, DeletionPolicy, ManagementPolicy, MultiRegionApp,
@@ -19,7 +19,7 @@ use crate::aws::Pass;
 use crate::aws::tags::OwnerKey;
 use crate::cloud::AwsCloud;
 use crate::model::{Failure, FailureKind, ResourceId, Snapshot, Wanted};
-use crate::reconcile::{self, Options, Outcome};
+use crate::reconcile::{self, Options, Outcome, Seen};
 use crate::status::{self, Assessment, Pace, Situation};
 use crate::topology;
 
@@ -117,12 +117,14 @@ async fn run(context: &Context, app: &MultiRegionApp, deleting: bool) -> Done {
     let ran = if app.spec.suspend {
         None
     } else {
-        let every_facet = context.remember(app, super::Memory::begin_pass) || forced || deleting;
-        Some(
-            ran(context, app, &previous, every_facet, deleting)
-                .instrument(span)
-                .await,
-        )
+        let how = context.remember(app, |memory| How {
+            every_facet: memory.begin_pass() || forced || deleting,
+            believed: memory
+                .believed(app.metadata.generation, deleting)
+                .filter(|_| !forced),
+            deleting,
+        });
+        Some(ran(context, app, &previous, how).instrument(span).await)
     };
     let result = match &ran {
         None => status::Result::Suspended { deleting },
@@ -176,13 +178,26 @@ fn reconcile_token(
     (forced, token.or(handled))
 }
 
+/// How much a pass reads, and what for.
+struct How {
+    every_facet: bool,
+    believed: Option<Believed>,
+    deleting: bool,
+}
+
 async fn ran(
     context: &Context,
     object: &MultiRegionApp,
     previous: &MultiRegionAppStatus,
-    every_facet: bool,
-    deleting: bool,
+    how: How,
 ) -> Result<Ran, NotRun> {
+    let deleting = how.deleting;
+    // What is believed was read completely; so is the rest.
+    let every_facet = how.every_facet || how.believed.is_some();
+    let read = how
+        .believed
+        .as_ref()
+        .map_or_else(Instant::now, |believed| believed.read);
     let owner = OwnerKey {
         cluster: context.cluster.clone(),
         namespace: object.namespace().unwrap_or_default(),
@@ -197,10 +212,16 @@ async fn ran(
     let app = App::new(owner.clone(), &account, &object.spec).map_err(NotRun::Invalid)?;
     let inventory = status::inventory_ids(previous);
     let known: Vec<ResourceId> = inventory.keys().cloned().collect();
-    let known_ids: BTreeMap<ResourceId, String> = inventory
-        .into_iter()
-        .filter_map(|(id, physical)| Some((id, physical?)))
-        .collect();
+    let seen = Seen {
+        ids: inventory
+            .into_iter()
+            .filter_map(|(id, physical)| Some((id, physical?)))
+            .collect(),
+        at_rest: how
+            .believed
+            .map(|believed| believed.at_rest)
+            .unwrap_or_default(),
+    };
     let wanted = topology::wanted(&app, &known, deleting);
     let options = Options {
         adopt: app.adopts(),
@@ -209,15 +230,16 @@ async fn ran(
     let forgotten = |seen: &Snapshot| topology::with_remains(&app, &known, deleting, seen);
     let passes = async {
         let cloud = AwsCloud::new(pass(every_facet));
-        let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &known_ids, options).await;
+        let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &seen, options).await;
         if outcome.needs_every_facet {
             // Something has to change: that is decided on a complete read only.
             let cloud = AwsCloud::new(pass(true));
-            return reconcile::pass(&cloud, &wanted, &forgotten, &known_ids, options).await;
+            let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &seen, options).await;
+            return (outcome, true);
         }
-        outcome
+        (outcome, every_facet)
     };
-    let outcome = tokio::time::timeout(PASS_BUDGET, passes)
+    let (outcome, complete) = tokio::time::timeout(PASS_BUDGET, passes)
         .await
         .map_err(|_| {
             NotRun::Failed(Failure {
@@ -230,6 +252,15 @@ async fn ran(
                 ),
             })
         })?;
+    if complete && !outcome.plan.is_empty() {
+        let believed = Believed {
+            generation: object.metadata.generation,
+            deleting,
+            read,
+            at_rest: outcome.at_rest(),
+        };
+        context.remember(object, |memory| memory.believe(believed));
+    }
     Ok(Ran {
         app,
         wanted,

@@ -30,6 +30,8 @@ pub fn removals(
     ids.retain(|id| {
         !NEVER_REMOVED.contains(&id.kind.as_str())
             && !read_only.contains(id)
+            // Named by its ARN is the user's certificate, also after the spec stopped naming it.
+            && !id.name.starts_with("arn:")
             && resources::facts(&id.kind).is_some()
     });
     let all: BTreeSet<&ResourceId> = ids.iter().copied().chain(wanted.iter().copied()).collect();

@@ -7,7 +7,7 @@ use multiregion::api::DeletionPolicy;
 use multiregion::app::App;
 use multiregion::model::{Desired, Observed, Owner, ResourceId, Snapshot, Wanted};
 use multiregion::plan::{self, Block, Change, Plan, Progress, State};
-use multiregion::reconcile::{self, Options, Outcome};
+use multiregion::reconcile::{self, Options, Outcome, Seen};
 use multiregion::{resources, topology};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use super::rules;
 use super::sim::{Faults, Sim, World};
 
 /// More passes than anything takes that ends at all.
-const PATIENCE: usize = 80;
+const PATIENCE: usize = 160;
 
 pub struct Driver {
     pub sim: Sim,
@@ -26,6 +26,8 @@ pub struct Driver {
     pub deleting: bool,
     /// What the status remembers.
     pub inventory: BTreeMap<ResourceId, String>,
+    /// What the last pass saw at rest, if nothing was asked for anew since and it read completely.
+    pub believed: Snapshot,
     /// Whether all that is ours was in the inventory at each edit, so that nothing may be left over.
     pub inventory_complete: bool,
     /// What the topology makes of the app, the same until an edit.
@@ -48,6 +50,7 @@ impl Driver {
             app,
             deleting: false,
             inventory: BTreeMap::new(),
+            believed: Snapshot::new(),
             inventory_complete: true,
             desired: Vec::new(),
             runtime,
@@ -59,6 +62,7 @@ impl Driver {
     /// Tells the world what the spec allows, by the words of the design and not by the engine's.
     fn permit(&mut self) {
         self.desired = topology::topology(&self.app);
+        self.believed.clear();
         let (deleting, policy) = (self.deleting, self.app.deletion_policy());
         let has_dr = self.shape.dr;
         let mut world = self.sim.world();
@@ -125,8 +129,14 @@ impl Driver {
         &self.desired
     }
 
-    /// One pass; `None` if the operator died in it.
+    /// One pass that reads everything; `None` if the operator died in it.
     pub fn pass(&mut self) -> Option<Outcome> {
+        self.believed.clear();
+        self.follow_up()
+    }
+
+    /// One pass that reads only what was not at rest in the one before; `None` if the operator died in it.
+    pub fn follow_up(&mut self) -> Option<Outcome> {
         let wanted = self.wanted();
         let known: Vec<ResourceId> = self.inventory.keys().cloned().collect();
         let (app, deleting) = (&self.app, self.deleting);
@@ -136,18 +146,24 @@ impl Driver {
             observe_only: false,
         };
         let sim = &self.sim;
-        let inventory = &self.inventory;
+        let seen = Seen {
+            ids: self.inventory.clone(),
+            at_rest: std::mem::take(&mut self.believed),
+        };
         let outcome = self.runtime.block_on(async {
             tokio::select! {
                 biased;
                 () = sim.crashed() => None,
-                outcome = reconcile::pass(sim, &wanted, &forgotten, inventory, options) => Some(outcome),
+                outcome = reconcile::pass(sim, &wanted, &forgotten, &seen, options) => Some(outcome),
             }
         });
         match &outcome {
             Some(outcome) => {
                 self.check_pass(outcome);
                 self.remember(outcome);
+                if self.sim.world().every_facet {
+                    self.believed = outcome.at_rest();
+                }
             }
             None => {
                 let mut world = self.sim.world();
@@ -197,12 +213,17 @@ impl Driver {
     pub fn settle(&mut self) -> Outcome {
         self.sim.world().faults = Faults::default();
         self.sim.world().every_facet = true;
-        for _ in 0..PATIENCE {
+        for round in 0..PATIENCE {
             self.advance();
             let writes = self.sim.world().writes.len();
-            let outcome = self.pass().unwrap();
+            let complete = round % 3 == 0;
+            let outcome = if complete {
+                self.pass().unwrap()
+            } else {
+                self.follow_up().unwrap()
+            };
             let quiet = self.sim.world().writes.len() == writes && !self.sim.world().is_busy();
-            if quiet {
+            if quiet && complete {
                 self.advance();
                 return self.check_rest(&outcome);
             }

@@ -85,7 +85,12 @@ fn troubled(driver: &mut Driver, life: &Life) {
             };
             world.every_facet = world.rng.random_range(0..3) > 0;
         }
-        driver.pass();
+        let complete = driver.sim.world().rng.random_range(0..2) > 0;
+        if complete {
+            driver.pass();
+        } else {
+            driver.follow_up();
+        }
         if driver.sim.world().rng.random_range(0..3) > 0 {
             driver.advance();
         }

@@ -12,7 +12,7 @@ use super::edge;
 use super::sim::{Stored, World, failure};
 
 /// Ticks after its creation in which a certificate has no validation record yet, or a role cannot be assumed.
-pub const SETTLING: u64 = 1;
+const SETTLING: u64 = 1;
 /// Ticks for which a table cannot be deleted after it seeded a replica: AWS's 24 hours.
 const SEEDING: u64 = 4;
 /// The two statements that a function's URL needs.
@@ -47,6 +47,14 @@ pub fn is_asynchronous(kind: &str) -> bool {
 
 pub fn is_deleted_slowly(kind: &str) -> bool {
     matches!(kind, "dynamodb_table" | "dynamodb_table_replica")
+}
+
+/// Ticks after its creation in which something of `kind` may still be refused.
+pub fn settling(kind: &str) -> u64 {
+    match kind {
+        "dynamodb_table" => SEEDING,
+        _ => SETTLING,
+    }
 }
 
 /// What others may refer to, deterministic by kind, name and incarnation.

@@ -294,10 +294,10 @@ impl World {
 
     /// Whether anything is still going to happen by itself.
     pub fn is_busy(&self) -> bool {
-        self.resources.values().any(|stored| {
+        self.resources.iter().any(|(id, stored)| {
             stored.busy_until > self.tick
                 || stored.deleting_until.is_some()
-                || self.tick <= stored.made_at + rules::SETTLING
+                || self.tick <= stored.made_at + rules::settling(&id.kind)
         })
     }
 
