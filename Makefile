@@ -42,6 +42,8 @@ generate: programs ## Write the generated files again: CRD and IAM policy
 bench: tools ## Measure, with a release build, what an app costs in time, AWS calls, processor and memory
 	@cargo build --release --workspace --bins
 	@$(TARGET)/release/testbed bench
+	@echo "== The engine alone, on a simulated AWS"
+	@cargo test --release --test engine -- --nocapture many_apps
 
 .PHONY: clean-cache
 clean-cache: down ## Remove the built control plane, the local AWS and all their state

@@ -52,20 +52,17 @@ pub struct CallRecord {
 type Recorder = Arc<dyn Fn(&CallRecord) + Send + Sync>;
 
 /// The clients of one region. Those of global services are used in us-east-1 only.
-#[expect(
-    missing_docs,
-    reason = "each field is the client of the service it is named after"
-)]
-pub struct Clients {
-    pub acm: aws_sdk_acm::Client,
-    pub cloudfront: aws_sdk_cloudfront::Client,
-    pub dynamodb: aws_sdk_dynamodb::Client,
-    pub iam: aws_sdk_iam::Client,
-    pub lambda: aws_sdk_lambda::Client,
-    pub logs: aws_sdk_cloudwatchlogs::Client,
-    pub route53: aws_sdk_route53::Client,
-    pub s3: aws_sdk_s3::Client,
-    pub sts: aws_sdk_sts::Client,
+/// Each field is the client of the service it is named after.
+pub(crate) struct Clients {
+    pub(crate) acm: aws_sdk_acm::Client,
+    pub(crate) cloudfront: aws_sdk_cloudfront::Client,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) iam: aws_sdk_iam::Client,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) route53: aws_sdk_route53::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) sts: aws_sdk_sts::Client,
 }
 
 impl Clients {
@@ -135,7 +132,7 @@ impl Aws {
     }
 
     /// The clients of `region`; [`GLOBAL`] means us-east-1. They share one connection pool and one credentials cache.
-    pub fn clients(&self, region: &str) -> Arc<Clients> {
+    pub(crate) fn clients(&self, region: &str) -> Arc<Clients> {
         let region = if region == GLOBAL { US_EAST_1 } else { region };
         let mut clients = self
             .clients
@@ -237,7 +234,7 @@ impl Pass {
     }
 
     /// The clients of `region`.
-    pub fn clients(&self, region: &str) -> Arc<Clients> {
+    pub(crate) fn clients(&self, region: &str) -> Arc<Clients> {
         self.aws.clients(region)
     }
 
@@ -258,7 +255,7 @@ impl Pass {
 
     /// Makes one call: waits for the account's rate limit, refuses at once where the breaker of `region` × `service`
     /// is open, records the outcome, classifies the error.
-    pub async fn call<T, E>(
+    pub(crate) async fn call<T, E>(
         &self,
         service: &'static str,
         operation: &'static str,

@@ -8,7 +8,11 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use crate::model::{Failure, FailureKind};
 
 /// Turns the SDK's error into what the engine decides by.
-pub fn classify<E>(service: &str, operation: &str, error: &SdkError<E, HttpResponse>) -> Failure
+pub(crate) fn classify<E>(
+    service: &str,
+    operation: &str,
+    error: &SdkError<E, HttpResponse>,
+) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {

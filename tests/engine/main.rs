@@ -10,6 +10,7 @@ mod apps;
 mod damage;
 mod drive;
 mod edge;
+mod figures;
 mod property;
 mod rules;
 mod sim;

@@ -3,6 +3,7 @@
 //! The emulator is plain (no delays, no limits), so that the figures are the operator's own; the proxy before it counts
 //! the calls and serves the origin access identities that the emulator lacks.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -61,6 +62,7 @@ pub async fn run(apps: usize) -> Result<()> {
         "reference.yaml: {:.1} s, {calls} AWS calls ({writes} writes), {resources} resources",
         ready.as_secs_f64()
     ));
+    show.event(&format!("of them: {}", most_called(&stack)?));
     settle(&stack, &app).await?;
 
     show.heading("A full pass that finds nothing to do");
@@ -246,6 +248,24 @@ fn clear_calls(stack: &Stack) -> Result<()> {
 fn calls(stack: &Stack) -> Result<(usize, usize)> {
     let proxy = proxy(stack)?;
     Ok((proxy.calls().len(), proxy.writes().len()))
+}
+
+/// The operations called most, as in `Lambda GetPolicy 12`.
+fn most_called(stack: &Stack) -> Result<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for call in proxy(stack)?.calls() {
+        *counts
+            .entry(format!("{:?} {}", call.service, call.operation))
+            .or_default() += 1;
+    }
+    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let shown: Vec<String> = counts
+        .iter()
+        .take(12)
+        .map(|(operation, count)| format!("{operation} {count}"))
+        .collect();
+    Ok(shown.join(", "))
 }
 
 fn proxy(stack: &Stack) -> Result<&strict_aws::Proxy> {
