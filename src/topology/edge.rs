@@ -98,8 +98,12 @@ pub(super) fn records(app: &App) -> Vec<Desired> {
     vec![record("A"), record("AAAA")]
 }
 
-fn cache_policy(app: &App) -> (ResourceId, cloudfront_cache_policy::Config) {
+/// None where nothing may be cached: AWS refuses a policy that has a key but keeps nothing by it.
+fn cache_policy(app: &App) -> Option<(ResourceId, cloudfront_cache_policy::Config)> {
     let cache = &app.spec.cdn.cache;
+    if cache.max_ttl_seconds == 0 {
+        return None;
+    }
     let config = cloudfront_cache_policy::Config {
         default_ttl: cache.default_ttl_seconds.into(),
         max_ttl: cache.max_ttl_seconds.into(),
@@ -109,10 +113,8 @@ fn cache_policy(app: &App) -> (ResourceId, cloudfront_cache_policy::Config) {
         headers: cache.headers.iter().cloned().collect(),
         encodings: BTreeSet::from(["br".into(), "gzip".into()]),
     };
-    (
-        shared_id("cloudfront_cache_policy", "cache", &config),
-        config,
-    )
+    let id = shared_id("cloudfront_cache_policy", "cache", &config);
+    Some((id, config))
 }
 
 fn origin_request_policy(app: &App) -> (ResourceId, cloudfront_origin_request_policy::Config) {
@@ -142,7 +144,6 @@ fn shared_id(kind: &str, what: &str, config: &impl Serialize) -> ResourceId {
 
 /// What the distribution refers to: policies, access controls or the access identity.
 pub(super) fn shared(app: &App) -> Vec<Desired> {
-    let (cache_id, cache) = cache_policy(app);
     let (request_id, request) = origin_request_policy(app);
     let control = |origin_type: &str| {
         let config = cloudfront_origin_access_control::Config {
@@ -151,11 +152,11 @@ pub(super) fn shared(app: &App) -> Vec<Desired> {
         };
         want(ids::access_control(origin_type), &config)
     };
-    let mut all = vec![
-        want(cache_id, &cache),
-        want(request_id, &request),
-        control("lambda"),
-    ];
+    let mut all: Vec<Desired> = cache_policy(app)
+        .map(|(id, config)| want(id, &config))
+        .into_iter()
+        .collect();
+    all.extend([want(request_id, &request), control("lambda")]);
     all.push(if app.origin_access_identity {
         want(
             ids::access_identity(app),
@@ -296,13 +297,15 @@ fn routing(app: &App, dr: Option<&Site>) -> Routing {
                 None,
             ),
         });
-    let (cache, request) = (cache_policy(app).0, origin_request_policy(app).0);
+    let cache =
+        cache_policy(app).map_or(CACHING_DISABLED.into(), |(id, _)| Input::output(&id, "id"));
+    let request = origin_request_policy(app).0;
     Routing {
         origins,
         groups,
         default_behavior: cached(
             target(LAMBDA_GROUP, app.primary.lambda_origin),
-            Input::output(&cache, "id"),
+            cache,
             Some(Input::output(&request, "id")),
         ),
         // A write path is tried first: no static pattern may shadow it.

@@ -374,6 +374,31 @@ fn picture(app: &App) -> String {
         .collect()
 }
 
+/// AWS refuses a policy with a key by which nothing is kept.
+#[test]
+fn where_nothing_may_be_cached_the_managed_policy_says_so() {
+    let app = app(
+        "shop",
+        json!({
+            "regions": {"primary": "us-east-1"},
+            "tables": [{"name": "visits"}],
+            "cdn": {"cache": {"defaultTTLSeconds": 0, "maxTTLSeconds": 0}},
+        }),
+    );
+    let all = topology(&app);
+    assert!(
+        all.iter()
+            .all(|desired| desired.id.kind != "cloudfront_cache_policy")
+    );
+    let distribution = ids::distribution(&app);
+    let distribution = all.iter().find(|desired| desired.id == distribution);
+    let policy = &distribution.expect("a distribution").config["routing"]["default_behavior"];
+    assert_eq!(
+        policy["cache_policy"],
+        "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+    );
+}
+
 #[test]
 fn the_minimal_app() {
     let app = sample(include_str!("../../deploy/samples/minimal.yaml"));
