@@ -8,6 +8,7 @@
 //! status, no annotation and no removal of its finalizer any more.
 
 mod cdn;
+mod failover;
 mod function;
 mod rules;
 mod spec;
@@ -19,6 +20,7 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 pub use cdn::*;
+pub use failover::*;
 pub use function::*;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub use spec::*;
@@ -36,6 +38,13 @@ pub const KIND: &str = "MultiRegionApp";
 pub const FINALIZER: &str = "multiregion.dev/finalizer";
 /// Annotation asking for a full pass now: a new token as its value is one request.
 pub const ANNOTATION_RECONCILE: &str = "multiregion.dev/reconcile";
+
+/// Annotation asking for a drill of the failover: a new token is one drill.
+pub const ANNOTATION_DRILL: &str = "multiregion.dev/drill";
+/// Annotation moving the writes whatever would be lost: `DR/<token>` or `Primary/<token>`.
+pub const ANNOTATION_FORCE_WRITER: &str = "multiregion.dev/force-writer";
+/// Annotation sending the writes back to the preferred region, if nothing would be lost: a new token is one move.
+pub const ANNOTATION_FAILBACK: &str = "multiregion.dev/failback";
 
 /// Condition: the app serves as declared, or did when it was last seen.
 pub const CONDITION_READY: &str = "Ready";

@@ -144,6 +144,24 @@ impl Aws {
             .clone()
     }
 
+    /// Where all services are, in place of AWS's own endpoints, where the environment says so.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.base.endpoint_url()
+    }
+
+    /// The process's credentials, for requests that the SDK has no client for; cached and refreshed by their provider.
+    pub(crate) async fn credentials(&self) -> Result<aws_credential_types::Credentials, String> {
+        use aws_credential_types::provider::ProvideCredentials;
+        let provider = self
+            .base
+            .credentials_provider()
+            .ok_or_else(|| "no provider of credentials".to_owned())?;
+        provider
+            .provide_credentials()
+            .await
+            .map_err(|error| crate::chain(&error))
+    }
+
     /// The account id, asked once a process from the regional STS of `region` (the global one is us-east-1's).
     pub async fn account(&self, pass: &Pass, region: &str) -> Result<String, Failure> {
         let ask = || async {

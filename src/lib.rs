@@ -7,6 +7,7 @@
 //! | [`cli`] | the commands |
 //! | [`controller`] | the Kubernetes side: watch, passes, the one status patch, events |
 //! | [`status`] | what a pass came to, as conditions; pure |
+//! | [`health`] | what probes and heartbeats add up to, and whether the writes should move; pure, but for its probes |
 //! | [`cloud`] | AWS as the engine sees it |
 //! | [`reconcile`] | one pass: observe, plan, apply |
 //! | [`topology`] | the picture: every resource an app should have; pure |
@@ -25,6 +26,7 @@ pub mod aws;
 pub mod cli;
 pub mod cloud;
 pub mod controller;
+pub mod health;
 pub mod metrics;
 pub mod model;
 pub mod placeholder;

@@ -85,6 +85,7 @@ pub fn assess(situation: &Situation<'_>) -> Assessment {
     if let Some(token) = &situation.handled_reconcile {
         status.last_handled = Some(LastHandled {
             reconcile: Some(token.clone()),
+            ..status.last_handled.unwrap_or_default()
         });
     }
     Assessment {

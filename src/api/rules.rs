@@ -75,6 +75,18 @@ pub(super) fn prefix_fits_dr() -> Rule {
     )
 }
 
+/// The region that takes the writes cannot be taken away; only the status knows of a move.
+pub(super) fn dr_stays_while_it_takes_writes() -> Rule {
+    Rule::new(
+        "has(self.spec.regions.dr) || !has(oldSelf.spec.regions.dr) || !has(self.status) || \
+         !has(self.status.writer) || self.status.writer.active != 'DR'",
+    )
+    .message(Message::Message(
+        "regions.dr takes the writes now: move them to the primary first (annotation multiregion.dev/failback)".into(),
+    ))
+    .field_path(".spec.regions.dr")
+}
+
 fn prefix_too_long(region: &str) -> String {
     format!(
         "the prefix of all AWS names and {region} have at most 30 characters together, as bucket names have 63: set a shorter spec.resourcePrefix"

@@ -4,9 +4,10 @@
 //! atomic, because server-side apply cannot take a default out of a set. Defaults of objects are whole objects.
 
 use super::rules::{
-    prefix_fits_dr, prefix_fits_primary, prefix_is_immutable, prefix_is_valid, region_rule, rules,
+    dr_stays_while_it_takes_writes, prefix_fits_dr, prefix_fits_primary, prefix_is_immutable,
+    prefix_is_valid, region_rule, rules,
 };
-use super::{Cdn, Function, StaticAssets, Table};
+use super::{Cdn, Failover, Function, Objectives, StaticAssets, Table};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ use std::collections::BTreeMap;
     validation = prefix_is_immutable(),
     validation = prefix_fits_primary(),
     validation = prefix_fits_dr(),
+    validation = dr_stays_while_it_takes_writes(),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -39,10 +41,22 @@ use std::collections::BTreeMap;
         description = "Whether the app serves as declared"
     ),
     printcolumn(
+        name = "Writer",
+        type_ = "string",
+        json_path = ".status.writer.active",
+        description = "Which region takes the writes"
+    ),
+    printcolumn(
         name = "Failover",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="FailoverHealthy")].reason"#,
         description = "Whether the DR region could take over now"
+    ),
+    printcolumn(
+        name = "Lag",
+        type_ = "integer",
+        json_path = ".status.replicationLagSeconds",
+        description = "Longest replication lag, in seconds, rounded up"
     ),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url", description = "Where the app is served"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -76,10 +90,20 @@ use std::collections::BTreeMap;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules([(
-    "self.cdn.writePaths.all(w, !(w in self.staticAssets.paths))",
-    "a path cannot be both in cdn.writePaths and in staticAssets.paths: take it out of one",
-)])))]
+#[schemars(extend("x-kubernetes-validations" = rules([
+    (
+        "self.cdn.writePaths.all(w, !(w in self.staticAssets.paths))",
+        "a path cannot be both in cdn.writePaths and in staticAssets.paths: take it out of one",
+    ),
+    (
+        "has(self.regions.dr) || self.failover.writes.active != 'DR'",
+        "failover.writes.active cannot be DR without regions.dr: make it Primary, or keep regions.dr",
+    ),
+    (
+        "has(self.regions.dr) || self.failover.writes.mode != 'Automatic'",
+        "failover.writes.mode cannot be Automatic without regions.dr: make it Manual, or set regions.dr",
+    ),
+])))]
 pub struct MultiRegionAppSpec {
     /// Start of the name of every AWS resource; the object's name if absent. 3 to 20 lower case letters, digits and dashes.
     /// Immutable.
@@ -110,6 +134,12 @@ pub struct MultiRegionAppSpec {
     /// The CloudFront distribution in front of both regions.
     #[serde(default)]
     pub cdn: Cdn,
+    /// How health is told, and which region takes the writes.
+    #[serde(default)]
+    pub failover: Failover,
+    /// How much may be lost, in time.
+    #[serde(default)]
+    pub objectives: Objectives,
     /// `Full`: create, correct and delete. `Observe`: plan and report, no AWS write of any kind.
     #[serde(default)]
     pub management_policy: ManagementPolicy,

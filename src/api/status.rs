@@ -4,6 +4,7 @@
 //! that is too long must not stop the controller from reporting.
 
 use super::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,12 @@ pub struct MultiRegionAppStatus {
     /// The CloudFront distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distribution: Option<DistributionStatus>,
+    /// Which region takes the writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writer: Option<WriterStatus>,
+    /// Longest lag of all replications, in seconds, rounded up to 1, 2, 5, 10, 30, 60, 120, 300 and so on. Absent: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication_lag_seconds: Option<i64>,
     /// What runs in each region.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["role"]))]
@@ -36,6 +43,9 @@ pub struct MultiRegionAppStatus {
     /// DNS records to create by hand, with a domain and no hosted zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsStatus>,
+    /// The last drill of the failover.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_drill: Option<DrillStatus>,
     /// Tokens of the annotations that were acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled: Option<LastHandled>,
@@ -65,6 +75,67 @@ pub struct DistributionStatus {
     pub domain_name: String,
     /// `InProgress` or `Deployed`.
     pub status: String,
+}
+
+/// Which region takes the writes. The truth is what the edge reads, the value in its key value store; this is a copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WriterStatus {
+    /// `Primary` or `DR`.
+    pub active: Role,
+    /// Counts the moves.
+    pub epoch: i64,
+    /// When it became so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Why it is so, or why it does not move, in one word.
+    pub reason: String,
+    /// The same in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// ARN of the key value store; a move of the writes needs no other call to find it.
+    #[serde(rename = "storeARN", default, skip_serializing_if = "Option::is_none")]
+    pub store_arn: Option<String>,
+}
+
+/// A drill of the failover.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillStatus {
+    /// Token of the annotation that asked for it.
+    pub id: String,
+    /// How far it is: `Running`, `Succeeded`, `Failed`, `Refused`.
+    pub result: String,
+    /// Why, in one word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The same in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// While it runs: what it does now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Time>,
+    /// Milliseconds from the move to the first answer of the edge that named DR.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_dr_milliseconds: Option<i64>,
+    /// Milliseconds from the move back to the first answer of the edge that named the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_primary_milliseconds: Option<i64>,
+    /// Milliseconds of writes that would have been lost had the primary failed as the drill began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_point_milliseconds: Option<i64>,
+    /// Requests sent by the drill that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_requests: Option<i64>,
+    /// What came of the declared write probe: `Passed`, `Failed`, `NotDeclared`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_probe: Option<String>,
 }
 
 /// What runs in one region. A field is absent until AWS has it.
@@ -102,6 +173,24 @@ pub struct RegionStatus {
     /// Bucket with the static files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub static_bucket: Option<String>,
+    /// What the probes say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<RegionHealth>,
+    /// When `health` became so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Time>,
+}
+
+/// What the probes say of a region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RegionHealth {
+    /// It answers.
+    Healthy,
+    /// It does not, past the threshold.
+    Unhealthy,
+    /// It was not probed of late.
+    #[default]
+    Unknown,
 }
 
 /// What a region is for.
@@ -138,7 +227,10 @@ pub struct ReplicationStatus {
     pub from: String,
     /// Region that it goes to.
     pub to: String,
-    /// How it stands, in one word such as `NoData` or `ReplicaNotActive`.
+    /// Lag in seconds, rounded up to 1, 2, 5, 10, 30, 60, 120, 300 and so on. Absent: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<i64>,
+    /// How it stands, in one word such as `WithinObjective`, `NoData` or `ReplicaNotActive`.
     pub state: String,
 }
 
@@ -181,6 +273,15 @@ pub struct LastHandled {
     /// Of `multiregion.dev/reconcile`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<String>,
+    /// Of `multiregion.dev/drill`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill: Option<String>,
+    /// Of `multiregion.dev/force-writer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub force_writer: Option<String>,
+    /// Of `multiregion.dev/failback`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failback: Option<String>,
 }
 
 /// An AWS resource of the app.

@@ -109,6 +109,8 @@ fn region(site: &Site, outcome: &Outcome, previous: &MultiRegionAppStatus) -> Re
             &ids::static_bucket(site),
             before.map(|before| &before.static_bucket),
         ),
+        health: before.and_then(|before| before.health),
+        last_transition_time: before.and_then(|before| before.last_transition_time.clone()),
     }
 }
 
@@ -119,6 +121,7 @@ fn replication(app: &App, outcome: &Outcome) -> Vec<ReplicationStatus> {
         source,
         from: from.region.clone(),
         to: to.region.clone(),
+        lag_seconds: None,
         state: state.into(),
     };
     let mut rows = Vec::new();

@@ -1,0 +1,203 @@
+//! The probes themselves: signed requests to the functions' URLs, and one through the distribution.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
+use aws_sigv4::sign::v4;
+use rand::Rng;
+use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+
+use super::Sample;
+use crate::aws::{Aws, Pass};
+use crate::model::{Failure, FailureKind};
+
+/// How the probes name themselves; the placeholder does not count them.
+pub const USER_AGENT: &str = "multiregion-probe";
+/// Part of every cache key, so that no cache answers a probe.
+const NONCE: &str = "multiregion-probe";
+/// A connection takes no longer than this, or it is none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Sends probes. They share one pool of connections.
+pub struct Prober {
+    http: reqwest::Client,
+    aws: Arc<Aws>,
+    /// Where distributions are served, in place of their own names; for tests.
+    edge: Option<String>,
+}
+
+/// What a probe brought: a sample, or the reason why there is none.
+pub type Probed = Result<Sample, String>;
+
+impl Prober {
+    /// With the credentials of `aws`. `edge` is the address of a local edge, where there is one.
+    pub fn new(aws: Arc<Aws>, edge: Option<String>) -> reqwest::Result<Self> {
+        let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build()?;
+        Ok(Self { http, aws, edge })
+    }
+
+    /// Whether a distribution can be reached at all: an emulated AWS has none without an edge of its own.
+    pub fn has_edge(&self) -> bool {
+        self.edge.is_some() || self.aws.endpoint().is_none()
+    }
+
+    /// Asks the function at `url` in `region` for `path`, signed as whoever runs this.
+    pub async fn function(&self, region: &str, url: &str, path: &str, timeout: Duration) -> Probed {
+        let host = host_of(url);
+        let path = with_nonce(path);
+        let mut headers = self.signed(region, &host, &path).await?;
+        let base = match self.aws.endpoint() {
+            Some(endpoint) => {
+                headers.insert(HOST, header(&host)?);
+                endpoint.trim_end_matches('/').to_owned()
+            }
+            None => format!("https://{host}"),
+        };
+        let request = self.http.get(format!("{base}{path}")).headers(headers);
+        let answer = match request.timeout(timeout).send().await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Sample::Unreachable(chain(&error, timeout))),
+        };
+        if answer.status() == reqwest::StatusCode::FORBIDDEN
+            && named(&answer, "x-amzn-errortype").contains("AccessDenied")
+        {
+            return Err(format!(
+                "lambda:InvokeFunctionUrl on {host} is denied to the controller"
+            ));
+        }
+        Ok(sample(answer.status().as_u16()))
+    }
+
+    /// Asks for `path` at `domain`, the distribution's own name.
+    pub async fn through_the_edge(&self, domain: &str, path: &str, timeout: Duration) -> Sample {
+        let path = with_nonce(path);
+        match self
+            .viewer(reqwest::Method::GET, domain, &path, timeout)
+            .send()
+            .await
+        {
+            Ok(answer) => sample(answer.status().as_u16()),
+            Err(error) => Sample::Unreachable(chain(&error, timeout)),
+        }
+    }
+
+    /// A viewer's request to the distribution.
+    pub fn viewer(
+        &self,
+        method: reqwest::Method,
+        domain: &str,
+        path: &str,
+        timeout: Duration,
+    ) -> reqwest::RequestBuilder {
+        let request = match &self.edge {
+            Some(edge) => self
+                .http
+                .request(method, format!("{}{path}", edge.trim_end_matches('/')))
+                .header(HOST, domain)
+                .header("x-forwarded-proto", "https"),
+            None => self.http.request(method, format!("https://{domain}{path}")),
+        };
+        request.timeout(timeout)
+    }
+
+    /// Whether the STS of any of `regions` takes a connection: if not even they do, it is not the app that is gone.
+    pub async fn others_reachable(&self, pass: &Pass, regions: &[&str]) -> bool {
+        for region in regions {
+            let clients = self.aws.clients(region);
+            let asked = pass
+                .call(
+                    "sts",
+                    "GetCallerIdentity",
+                    region,
+                    clients.sts.get_caller_identity().send(),
+                )
+                .await;
+            let lost = |failure: &Failure| {
+                matches!(
+                    failure.kind,
+                    FailureKind::Unreachable | FailureKind::NoCredentials
+                ) || failure.code == "ReplyLost"
+            };
+            if !asked.is_err_and(|failure| lost(&failure)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn signed(&self, region: &str, host: &str, path: &str) -> Result<HeaderMap, String> {
+        let identity = self.aws.credentials().await?.into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(region)
+            .name("lambda")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| error.to_string())?
+            .into();
+        let address = format!("https://{host}{path}");
+        let headers = [("host", host)];
+        let request = SignableRequest::new(
+            "GET",
+            &address,
+            headers.into_iter(),
+            SignableBody::Bytes(&[]),
+        )
+        .map_err(|error| error.to_string())?;
+        let (instructions, _) = http_request::sign(request, &parameters)
+            .map_err(|error| error.to_string())?
+            .into_parts();
+        let (headers, _) = instructions.into_parts();
+        headers
+            .into_iter()
+            .map(|one| Ok((HeaderName::from_static(one.name()), header(one.value())?)))
+            .collect()
+    }
+}
+
+/// What an answer says of whoever gave it. 429 is what a function at its limit says, and no origin group fails over on it.
+fn sample(status: u16) -> Sample {
+    match status {
+        429 => Sample::Unhealthy("Throttled (429)".into()),
+        500.. => Sample::Unhealthy(format!("status {status}")),
+        _ => Sample::Healthy,
+    }
+}
+
+fn with_nonce(path: &str) -> String {
+    format!("{path}?{NONCE}={:016x}", rand::rng().random::<u64>())
+}
+
+fn host_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default().to_owned()
+}
+
+fn header(value: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(value).map_err(|error| error.to_string())
+}
+
+fn named<'a>(answer: &'a reqwest::Response, name: &str) -> &'a str {
+    let value = answer.headers().get(name);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// Without the address, which has the nonce in it and would make every message another.
+fn chain(error: &reqwest::Error, timeout: Duration) -> String {
+    if error.is_connect() {
+        return "no connection".into();
+    }
+    if error.is_timeout() {
+        return format!("no answer within {} s", timeout.as_secs());
+    }
+    "the connection was lost".into()
+}
