@@ -29,6 +29,11 @@ use tags::OwnerKey;
 /// Where the control planes of IAM, CloudFront and Route 53 are, and where CloudFront reads certificates.
 pub const US_EAST_1: &str = "us-east-1";
 
+/// Metadata of every object that the controller writes.
+pub const WRITTEN_BY: &str = "multiregion-written-by";
+/// The object by which the replication lag of the static files is measured; under no path that is served.
+pub const HEARTBEAT_OBJECT: &str = ".multiregion/heartbeat";
+
 /// A call takes no longer than this, retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A region that does not take a connection within this is out of reach.

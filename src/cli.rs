@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::Aws;
+use crate::health::probe::Prober;
 use crate::telemetry::{self, Health, LogFormat};
 use crate::{api, controller};
 
@@ -49,6 +50,9 @@ struct RunArguments {
     /// Watch only this namespace. Default: all.
     #[arg(long, env = "MULTIREGION_NAMESPACE")]
     namespace: Option<String>,
+    /// Where distributions are served, in place of their own names; for an emulated AWS only.
+    #[arg(long, env = "MULTIREGION_EDGE_ENDPOINT", hide = true)]
+    edge_endpoint: Option<String>,
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -108,6 +112,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     };
     let metrics = health.metrics.clone();
     let aws = Arc::new(Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await);
+    let prober = Prober::new(aws.clone(), arguments.edge_endpoint)?;
     let server = tokio::spawn(telemetry::serve(
         arguments.listen,
         health.clone(),
@@ -115,7 +120,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     ));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster, "starting");
     tokio::select! {
-        () = controller::run(client, aws, health, scope, stop.clone()) => {}
+        () = controller::run(client, aws, prober, health, scope, stop.clone()) => {}
         served = server => served??,
     }
     tracing::info!("stopped");

@@ -3,6 +3,7 @@
 mod backoff;
 mod events;
 mod passes;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -16,15 +17,21 @@ use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::finalizer::{Event as FinalizerEvent, finalizer};
 use kube::runtime::predicates;
+use kube::runtime::reflector::Store;
 use kube::runtime::{Predicate, WatchStreamExt, reflector, watcher};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{FINALIZER, MultiRegionApp, MultiRegionAppStatus};
-use crate::aws::Aws;
+use crate::app::{App, Invalid};
+use crate::aws::tags::OwnerKey;
+use crate::aws::{Aws, Pass};
+use crate::health::probe::Prober;
+use crate::model::Failure;
 use crate::status::Pace;
 use crate::telemetry::Health;
 use backoff::Memory;
+use watch::Watches;
 
 /// Field manager of the status, and reporter of the events.
 const MANAGER: &str = "multiregion";
@@ -39,6 +46,14 @@ struct Context {
     recorder: Recorder,
     /// Id of the cluster, part of the owner.
     cluster: String,
+    /// Sends the probes.
+    prober: Prober,
+    /// The objects as the API server's watch has them.
+    store: Store<MultiRegionApp>,
+    /// What goes on between full passes.
+    watches: Watches,
+    /// Ends everything.
+    stop: CancellationToken,
     /// What is remembered of each app, by uid; all of it may be lost.
     memories: Mutex<HashMap<String, Memory>>,
 }
@@ -51,6 +66,15 @@ enum Error {
     /// Not an error, but what keeps the finalizer in place.
     #[error("still deleting")]
     StillDeleting(Duration),
+}
+
+/// Why an object could not be laid out.
+#[derive(Debug)]
+enum NotParsed {
+    /// Its account could not be told.
+    Failed(Failure),
+    /// As a whole it makes no sense.
+    Invalid(Invalid),
 }
 
 type FinalizerError = kube::runtime::finalizer::Error<Error>;
@@ -91,6 +115,7 @@ pub struct Scope {
 pub async fn run(
     client: Client,
     aws: Arc<Aws>,
+    prober: Prober,
     health: Health,
     scope: Scope,
     stop: CancellationToken,
@@ -111,16 +136,19 @@ pub async fn run(
             instance: None,
         },
     );
+    let (reader, writer) = reflector::store();
     let context = Arc::new(Context {
         client,
         aws,
         health,
         recorder,
         cluster,
+        prober,
+        store: reader.clone(),
+        watches: Watches::default(),
+        stop: stop.clone(),
         memories: Mutex::default(),
     });
-
-    let (reader, writer) = reflector::store();
     // Status patches wake nothing: they change none of these.
     let meaningful = predicates::generation
         .combine(predicates::annotations)
@@ -159,8 +187,7 @@ async fn reconcile(
     app: Arc<MultiRegionApp>,
     context: Arc<Context>,
 ) -> Result<Action, FinalizerError> {
-    let namespace = app.namespace().unwrap_or_default();
-    let apps: Api<MultiRegionApp> = Api::namespaced(context.client.clone(), &namespace);
+    let apps = context.apps(&app);
     finalizer(&apps.clone(), FINALIZER, app, |event| async {
         match event {
             FinalizerEvent::Apply(app) => passes::apply(&context, &apps, &app).await,
@@ -179,6 +206,32 @@ fn on_error(app: Arc<MultiRegionApp>, error: &FinalizerError, context: Arc<Conte
 }
 
 impl Context {
+    /// The objects of `app`'s namespace.
+    fn apps(&self, app: &MultiRegionApp) -> Api<MultiRegionApp> {
+        Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default())
+    }
+
+    /// A pass on behalf of `app`.
+    fn pass(&self, app: &MultiRegionApp, every_facet: bool) -> Pass {
+        let owner = OwnerKey {
+            cluster: self.cluster.clone(),
+            namespace: app.namespace().unwrap_or_default(),
+            name: app.name_any(),
+        };
+        Pass::new(self.aws.clone(), owner, every_facet)
+    }
+
+    /// The app with every name given, which takes its account.
+    async fn parsed(&self, object: &MultiRegionApp) -> Result<App, NotParsed> {
+        let pass = self.pass(object, false);
+        let account = self
+            .aws
+            .account(&pass, &object.spec.regions.primary)
+            .await
+            .map_err(NotParsed::Failed)?;
+        App::new(pass.owner().clone(), &account, &object.spec).map_err(NotParsed::Invalid)
+    }
+
     /// Reads or changes what is remembered of `app`.
     fn remember<T>(&self, app: &MultiRegionApp, change: impl FnOnce(&mut Memory) -> T) -> T {
         let mut memories = self
@@ -190,6 +243,7 @@ impl Context {
 
     fn forget(&self, app: &MultiRegionApp) {
         let uid = app.uid().unwrap_or_default();
+        self.watches.end(&uid);
         self.memories
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -5,6 +5,7 @@
 //! answer never turns a state that was settled. What the prober cannot tell because nothing at all can be reached from
 //! where it stands, its own isolation, changes nothing.
 
+pub mod heartbeat;
 pub mod lag;
 pub mod probe;
 pub mod writes;
@@ -12,6 +13,27 @@ pub mod writes;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{Probe, RegionHealth, Role};
+
+/// What the probes and heartbeats need to be allowed, by resource, as the kinds of resources say it of themselves.
+pub const ACTIONS: &[(&str, &[&str])] = &[
+    (
+        "arn:aws:lambda:*:{account}:function:{prefix}",
+        &["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"],
+    ),
+    (
+        "arn:aws:dynamodb:*:{account}:table/{prefix}",
+        &[
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:DeleteItem",
+        ],
+    ),
+    ("arn:aws:s3:::{prefix}", &["s3:ListBucketVersions"]),
+    (
+        "arn:aws:s3:::{prefix}/*",
+        &["s3:PutObject", "s3:GetObject", "s3:DeleteObjectVersion"],
+    ),
+];
 
 /// What one probe came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -173,7 +195,10 @@ impl Target {
             Sample::Unhealthy(why) | Sample::Unreachable(why) => {
                 self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
-                self.why.clone_from(why);
+                // Of a region that is down the first reason is kept: what is shown does not tick.
+                if unknown || self.state != RegionHealth::Unhealthy {
+                    self.why.clone_from(why);
+                }
                 if unknown || self.failures >= thresholds.failures {
                     self.turn(RegionHealth::Unhealthy, now);
                 }

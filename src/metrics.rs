@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::aws::CallRecord;
+use crate::health::Sample;
 use crate::model::FailureKind;
 
 /// All metrics of the process.
@@ -22,6 +23,7 @@ pub struct Metrics {
     aws_seconds: Family<AwsService, Histogram, fn() -> Histogram>,
     drift: Family<Drift, Counter>,
     writes: Family<Drift, Counter>,
+    probes: Family<Probed, Counter>,
     conditions: Family<ConditionLabels, Gauge>,
     /// Conditions of each app, by its uid, as they were last counted.
     counted: Mutex<std::collections::HashMap<String, Vec<ConditionLabels>>>,
@@ -49,6 +51,12 @@ struct AwsService {
 struct Drift {
     kind: String,
     change: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Probed {
+    target: String,
+    outcome: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,6 +104,12 @@ impl Default for Metrics {
         );
         let writes = Family::default();
         registry.register("applied", "Changes made in AWS", writes.clone());
+        let probes = Family::default();
+        registry.register(
+            "probes",
+            "Probes, by target (primary, dr, edge) and what they came to",
+            probes.clone(),
+        );
         let conditions = Family::default();
         registry.register(
             "conditions",
@@ -110,6 +124,7 @@ impl Default for Metrics {
             aws_seconds,
             drift,
             writes,
+            probes,
             conditions,
             counted: Mutex::default(),
         }
@@ -117,6 +132,20 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Counts a probe of `target`.
+    pub fn probe(&self, target: &str, sample: &Sample) {
+        let outcome = match sample {
+            Sample::Healthy => "healthy",
+            Sample::Unhealthy(_) => "unhealthy",
+            Sample::Unreachable(_) => "unreachable",
+        };
+        let labels = Probed {
+            target: target.into(),
+            outcome: outcome.into(),
+        };
+        self.probes.get_or_create(&labels).inc();
+    }
+
     /// Counts a call to AWS.
     pub fn aws_call(&self, call: &CallRecord) {
         let outcome = call.failure.map_or("ok", failure_label);

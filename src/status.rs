@@ -8,6 +8,7 @@ mod conditions;
 mod parts;
 mod runtimes;
 mod verdict;
+mod vitals;
 
 use jiff::Timestamp;
 
@@ -18,6 +19,9 @@ use crate::reconcile::Outcome;
 
 pub use parts::inventory_ids;
 pub use verdict::{Pace, Verdict};
+pub use vitals::{LagRow, Vitals};
+
+use conditions::Stand;
 
 /// What a pass was about, and what it came to.
 pub struct Situation<'a> {
@@ -29,8 +33,20 @@ pub struct Situation<'a> {
     pub now: Timestamp,
     /// Token of the reconcile annotation that this pass has answered.
     pub handled_reconcile: Option<String>,
+    /// What the probes and heartbeats say, if there were any.
+    pub vitals: Option<&'a Vitals>,
+    /// What the last full pass said of the structure, if one was made since the start.
+    pub structure: Option<&'a Structure>,
     /// What came of it.
     pub result: Result<'a>,
+}
+
+/// What a full pass said that no probe can, for the passes that only probe.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Structure {
+    ready: Stand,
+    failover: Stand,
+    replication: Stand,
 }
 
 /// What came of a pass.
@@ -46,6 +62,8 @@ pub enum Result<'a> {
         /// Whether it was run to take the app away.
         deleting: bool,
     },
+    /// None was made: the probes and heartbeats alone are told.
+    Probed,
     /// It did not run: `suspend` is set.
     Suspended {
         /// Whether a deletion waits for it.
@@ -64,6 +82,8 @@ pub struct Assessment {
     pub status: MultiRegionAppStatus,
     /// How soon to look again.
     pub pace: Pace,
+    /// For the passes that only probe.
+    pub structure: Structure,
 }
 
 /// Turns a pass into a status.
@@ -76,12 +96,16 @@ pub fn assess(situation: &Situation<'_>) -> Assessment {
             outcome,
             ..
         } => parts::fill(app, wanted, outcome, situation.previous),
-        Result::Suspended { .. } | Result::Failed(_) | Result::Invalid(_) => {
+        Result::Probed | Result::Suspended { .. } | Result::Failed(_) | Result::Invalid(_) => {
             situation.previous.clone()
         }
     };
-    status.observed_generation = Some(situation.generation);
-    status.conditions = conditions::all(situation, &verdict);
+    vitals::fill(&mut status, situation);
+    let (structure, conditions) = conditions::all(situation, &verdict, &status);
+    status.conditions = conditions;
+    if !matches!(situation.result, Result::Probed) {
+        status.observed_generation = Some(situation.generation);
+    }
     if let Some(token) = &situation.handled_reconcile {
         status.last_handled = Some(LastHandled {
             reconcile: Some(token.clone()),
@@ -91,6 +115,7 @@ pub fn assess(situation: &Situation<'_>) -> Assessment {
     Assessment {
         status,
         pace: verdict::pace(situation, &verdict),
+        structure,
     }
 }
 

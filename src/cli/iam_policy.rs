@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::resources::REGISTRY;
+use crate::health;
+use crate::resources::{Action, REGISTRY};
 
 /// What the policy is for.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,17 +36,19 @@ fn document(arguments: &IamPolicyArguments) -> Value {
         .entry(identity)
         .or_default()
         .insert("sts:GetCallerIdentity");
-    for kind in REGISTRY.values() {
-        for action in kind.facts().actions {
-            let resource = action
-                .resource
-                .replace("{account}", account)
-                .replace("{prefix}", prefix);
-            statements
-                .entry((resource, action.condition))
-                .or_default()
-                .extend(action.names);
-        }
+    let of_kinds = REGISTRY.values().flat_map(|kind| kind.facts().actions);
+    let of_health = health::ACTIONS
+        .iter()
+        .map(|(resource, names)| Action::on(resource, names));
+    for action in of_kinds.copied().chain(of_health) {
+        let resource = action
+            .resource
+            .replace("{account}", account)
+            .replace("{prefix}", prefix);
+        statements
+            .entry((resource, action.condition))
+            .or_default()
+            .extend(action.names);
     }
     // Resources that are asked the same actions share a statement.
     let mut merged: BTreeMap<(Vec<&str>, Option<Condition>), BTreeSet<String>> = BTreeMap::new();

@@ -37,6 +37,7 @@ pub(super) struct Memory {
     /// The pace of the last pass, and how often in a row it was the same.
     last: Option<Pace>,
     repeats: u32,
+    deleting: bool,
     /// Kept only until the app settles.
     believed: Option<Believed>,
 }
@@ -47,6 +48,11 @@ impl Memory {
         let every_facet = self.passes.is_multiple_of(EVERY_FACET);
         self.passes = self.passes.wrapping_add(1);
         every_facet
+    }
+
+    /// Whether this is the first pass of a deletion.
+    pub(super) fn begin_deletion(&mut self) -> bool {
+        !std::mem::replace(&mut self.deleting, true)
     }
 
     /// What the last pass left to be believed, if it still may be.

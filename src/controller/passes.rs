@@ -1,5 +1,6 @@
 //! One pass of an app, and one of its deletion.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,18 +10,16 @@ use kube::{Resource, ResourceExt};
 use tracing::Instrument;
 
 use super::backoff::Believed;
-use super::{Context, Error, events};
+use super::{Context, Error, Memory, NotParsed, events};
 use crate::api::{
     ANNOTATION_RECONCILE, CONDITION_READY, DeletionPolicy, ManagementPolicy, MultiRegionApp,
     MultiRegionAppStatus,
 };
-use crate::app::{App, Invalid};
-use crate::aws::Pass;
-use crate::aws::tags::OwnerKey;
+use crate::app::App;
 use crate::cloud::AwsCloud;
 use crate::model::{Failure, FailureKind, ResourceId, Snapshot, Wanted};
 use crate::reconcile::{self, Options, Outcome, Seen};
-use crate::status::{self, Assessment, Pace, Situation};
+use crate::status::{self, Pace, Situation};
 use crate::topology;
 
 /// A pass that takes longer is given up; what it did is found by the next.
@@ -28,7 +27,7 @@ const PASS_BUDGET: Duration = Duration::from_secs(120);
 
 /// Brings the app to what it declares, as far as that goes now.
 pub(super) async fn apply(
-    context: &Context,
+    context: &Arc<Context>,
     apps: &Api<MultiRegionApp>,
     seen: &MultiRegionApp,
 ) -> Result<Action, Error> {
@@ -39,12 +38,12 @@ pub(super) async fn apply(
     if app.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let done = run(context, &app, false).await;
-    finish(context, apps, &app, &done).await?;
-    let changed = done
+    let ended = run(context, &app, false).await;
+    let pace = finish(context, apps, &app, &ended).await?;
+    let changed = ended
         .outcome()
         .is_some_and(|outcome| !outcome.applied.is_empty());
-    let after = context.remember(&app, |memory| match done.assessment.pace {
+    let after = context.remember(&app, |memory| match pace {
         Pace::Settled if changed => memory.verify(),
         pace => memory.next(pace),
     });
@@ -53,7 +52,7 @@ pub(super) async fn apply(
 
 /// Takes away what the deletion policy says; an error keeps the finalizer.
 pub(super) async fn cleanup(
-    context: &Context,
+    context: &Arc<Context>,
     apps: &Api<MultiRegionApp>,
     seen: &MultiRegionApp,
 ) -> Result<Action, Error> {
@@ -66,30 +65,53 @@ pub(super) async fn cleanup(
         context.forget(&app);
         return Ok(Action::await_change());
     }
-    let done = run(context, &app, true).await;
-    if let Some(outcome) = done.outcome()
+    if !app.spec.suspend && context.remember(&app, Memory::begin_deletion) {
+        context.end_heartbeats(&app).await;
+    }
+    let ended = run(context, &app, true).await;
+    if let Some(outcome) = ended.outcome()
         && outcome.plan.is_empty()
     {
         events::retained(&context.recorder, &app, outcome).await;
         context.forget(&app);
         return Ok(Action::await_change());
     }
-    finish(context, apps, &app, &done).await?;
+    let pace = finish(context, apps, &app, &ended).await?;
     Err(Error::StillDeleting(
-        context.remember(&app, |memory| memory.next(done.assessment.pace)),
+        context.remember(&app, |memory| memory.next(pace)),
     ))
 }
 
 /// A pass that ended.
-struct Done {
-    assessment: Assessment,
-    ran: Option<Ran>,
-    was_converged: bool,
+struct Ended {
+    /// None: it was not made, as the app is suspended.
+    ran: Option<Result<Ran, NotParsed>>,
+    started: Instant,
+    /// Token of the reconcile annotation that it answers.
+    token: Option<String>,
+    deleting: bool,
 }
 
-impl Done {
+impl Ended {
+    fn result(&self) -> status::Result<'_> {
+        match &self.ran {
+            None => status::Result::Suspended {
+                deleting: self.deleting,
+            },
+            Some(Ok(ran)) => status::Result::Ran {
+                app: &ran.app,
+                wanted: &ran.wanted,
+                outcome: &ran.outcome,
+                deleting: self.deleting,
+            },
+            Some(Err(NotParsed::Failed(failure))) => status::Result::Failed(failure),
+            Some(Err(NotParsed::Invalid(invalid))) => status::Result::Invalid(invalid),
+        }
+    }
+
     fn outcome(&self) -> Option<&Outcome> {
-        self.ran.as_ref().map(|ran| &ran.outcome)
+        let ran = self.ran.as_ref()?.as_ref().ok()?;
+        Some(&ran.outcome)
     }
 }
 
@@ -99,12 +121,7 @@ struct Ran {
     outcome: Outcome,
 }
 
-enum NotRun {
-    Failed(Failure),
-    Invalid(Invalid),
-}
-
-async fn run(context: &Context, app: &MultiRegionApp, deleting: bool) -> Done {
+async fn run(context: &Context, app: &MultiRegionApp, deleting: bool) -> Ended {
     let started = Instant::now();
     let previous = app.status.clone().unwrap_or_default();
     let (forced, token) = reconcile_token(app, &previous);
@@ -126,40 +143,12 @@ async fn run(context: &Context, app: &MultiRegionApp, deleting: bool) -> Done {
         });
         Some(ran(context, app, &previous, how).instrument(span).await)
     };
-    let result = match &ran {
-        None => status::Result::Suspended { deleting },
-        Some(Ok(ran)) => status::Result::Ran {
-            app: &ran.app,
-            wanted: &ran.wanted,
-            outcome: &ran.outcome,
-            deleting,
-        },
-        Some(Err(NotRun::Failed(failure))) => status::Result::Failed(failure),
-        Some(Err(NotRun::Invalid(invalid))) => status::Result::Invalid(invalid),
-    };
-    let generation = app.metadata.generation.unwrap_or_default();
-    let assessment = status::assess(&Situation {
-        generation,
-        previous: &previous,
-        now: Timestamp::now(),
+    Ended {
+        ran,
+        started,
         // A suspended app answers no token; the first pass after does.
-        handled_reconcile: if app.spec.suspend { None } else { token },
-        result,
-    });
-    let outcome = format!("{:?}", assessment.pace).to_lowercase();
-    context
-        .health
-        .metrics
-        .reconcile(&outcome, started.elapsed());
-    let was_converged = previous.conditions.iter().any(|condition| {
-        condition.type_ == CONDITION_READY
-            && condition.status == "True"
-            && condition.observed_generation == Some(generation)
-    });
-    Done {
-        assessment,
-        ran: ran.and_then(Result::ok),
-        was_converged: was_converged && !deleting,
+        token: token.filter(|_| !app.spec.suspend),
+        deleting,
     }
 }
 
@@ -190,7 +179,7 @@ async fn ran(
     object: &MultiRegionApp,
     previous: &MultiRegionAppStatus,
     how: How,
-) -> Result<Ran, NotRun> {
+) -> Result<Ran, NotParsed> {
     let deleting = how.deleting;
     // What is believed was read completely; so is the rest.
     let every_facet = how.every_facet || how.believed.is_some();
@@ -198,18 +187,7 @@ async fn ran(
         .believed
         .as_ref()
         .map_or_else(Instant::now, |believed| believed.read);
-    let owner = OwnerKey {
-        cluster: context.cluster.clone(),
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
-    };
-    let pass = |every_facet| Pass::new(context.aws.clone(), owner.clone(), every_facet);
-    let account = context
-        .aws
-        .account(&pass(false), &object.spec.regions.primary)
-        .await
-        .map_err(NotRun::Failed)?;
-    let app = App::new(owner.clone(), &account, &object.spec).map_err(NotRun::Invalid)?;
+    let app = context.parsed(object).await?;
     let inventory = status::inventory_ids(previous);
     let known: Vec<ResourceId> = inventory.keys().cloned().collect();
     let seen = Seen {
@@ -229,11 +207,11 @@ async fn ran(
     };
     let forgotten = |seen: &Snapshot| topology::with_remains(&app, &known, deleting, seen);
     let passes = async {
-        let cloud = AwsCloud::new(pass(every_facet));
+        let cloud = AwsCloud::new(context.pass(object, every_facet));
         let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &seen, options).await;
         if outcome.needs_every_facet {
             // Something has to change: that is decided on a complete read only.
-            let cloud = AwsCloud::new(pass(true));
+            let cloud = AwsCloud::new(context.pass(object, true));
             let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &seen, options).await;
             return (outcome, true);
         }
@@ -242,7 +220,7 @@ async fn ran(
     let (outcome, complete) = tokio::time::timeout(PASS_BUDGET, passes)
         .await
         .map_err(|_| {
-            NotRun::Failed(Failure {
+            NotParsed::Failed(Failure {
                 kind: FailureKind::Unreachable,
                 operation: "multiregion:Pass".into(),
                 code: "PassBudget".into(),
@@ -270,33 +248,60 @@ async fn ran(
 
 /// Metrics, events, and the one status patch.
 async fn finish(
-    context: &Context,
+    context: &Arc<Context>,
     apps: &Api<MultiRegionApp>,
     app: &MultiRegionApp,
-    done: &Done,
-) -> Result<(), Error> {
-    if let Some(outcome) = done.outcome() {
-        for applied in &outcome.applied {
-            context
-                .health
-                .metrics
-                .applied(&applied.id.kind, applied.verb);
-        }
-        if done.was_converged {
-            for step in outcome.found.steps.iter().filter(|step| step.is_write()) {
-                context
-                    .health
-                    .metrics
-                    .drift(&step.id.kind, step.change.verb());
-            }
-        }
-    }
+    ended: &Ended,
+) -> Result<Pace, Error> {
+    let watch = context.watch(app);
+    let _writing = watch.writing.lock().await;
+    // The probes may have written meanwhile.
+    let Some(app) = &apps.get_opt(&app.name_any()).await? else {
+        return Ok(Pace::Settled);
+    };
+    let previous = app.status.clone().unwrap_or_default();
+    let generation = app.metadata.generation.unwrap_or_default();
+    let vitals = watch.vitals(app);
+    let assessment = status::assess(&Situation {
+        generation,
+        previous: &previous,
+        now: Timestamp::now(),
+        handled_reconcile: ended.token.clone(),
+        vitals: vitals.as_ref(),
+        structure: None,
+        result: ended.result(),
+    });
+    watch.keep(assessment.structure.clone());
+    let outcome = format!("{:?}", assessment.pace).to_lowercase();
     context
-        .patch_status(apps, app, &done.assessment.status)
-        .await?;
-    if let Some(outcome) = done.outcome() {
-        events::of_pass(&context.recorder, app, outcome, done.was_converged).await;
+        .health
+        .metrics
+        .reconcile(&outcome, ended.started.elapsed());
+    let was_converged = !ended.deleting
+        && previous.conditions.iter().any(|condition| {
+            condition.type_ == CONDITION_READY
+                && condition.status == "True"
+                && condition.observed_generation == Some(generation)
+        });
+    if let Some(outcome) = ended.outcome() {
+        count(context, outcome, was_converged);
     }
-    events::of_status(&context.recorder, app, &done.assessment.status).await;
-    Ok(())
+    context.patch_status(apps, app, &assessment.status).await?;
+    if let Some(outcome) = ended.outcome() {
+        events::of_pass(&context.recorder, app, outcome, was_converged).await;
+    }
+    events::of_status(&context.recorder, app, &assessment.status).await;
+    Ok(assessment.pace)
+}
+
+fn count(context: &Context, outcome: &Outcome, was_converged: bool) {
+    let metrics = &context.health.metrics;
+    for applied in &outcome.applied {
+        metrics.applied(&applied.id.kind, applied.verb);
+    }
+    if was_converged {
+        for step in outcome.found.steps.iter().filter(|step| step.is_write()) {
+            metrics.drift(&step.id.kind, step.change.verb());
+        }
+    }
 }

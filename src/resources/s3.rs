@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types;
 
-use crate::aws::{Pass, error};
+use crate::aws::{HEARTBEAT_OBJECT, Pass, error};
 use crate::model::{DataPolicy, Failure, ResourceId};
 
 /// Why the SDK's builders, which check for required members only, cannot fail.
@@ -11,7 +11,7 @@ pub const COMPLETE: &str = "every required member is set";
 /// User metadata on every object version that the operator put; its value says on what occasion.
 ///
 /// Replication carries it along, so that a version's replica is known by it too.
-pub const WRITTEN_BY: &str = "multiregion-written-by";
+pub use crate::aws::WRITTEN_BY;
 
 /// With more versions than this, some are the user's: the operator writes one a code version.
 const MOST_VERSIONS_OF_OURS: usize = 20;
@@ -64,7 +64,11 @@ async fn empty_of_ours(
         all.versions.extend(page.versions);
         all.markers.extend(page.markers);
         all.next = page.next;
-        if all.versions.len() > MOST_VERSIONS_OF_OURS || all.markers.len() > MOST_MARKERS {
+        let others = all
+            .versions
+            .iter()
+            .filter(|version| version.0 != HEARTBEAT_OBJECT);
+        if others.count() > MOST_VERSIONS_OF_OURS || all.markers.len() > MOST_MARKERS {
             return Ok(Emptied::NotOurs);
         }
         if all.next.is_none() {
@@ -162,6 +166,10 @@ async fn list(
 }
 
 async fn is_ours(pass: &Pass, bucket: &ResourceId, version: &Version) -> Result<bool, Failure> {
+    // Of these there are many.
+    if version.0 == HEARTBEAT_OBJECT {
+        return Ok(true);
+    }
     let head = pass
         .clients(&bucket.region)
         .s3

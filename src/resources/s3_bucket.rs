@@ -42,6 +42,8 @@ pub struct Lifecycle {
     pub noncurrent_days: Option<i32>,
     /// Days after which an unfinished multipart upload is dropped; 0: never.
     pub abort_multipart_days: i32,
+    /// Days after which a noncurrent heartbeat goes; `None`: there are none.
+    pub heartbeat_days: Option<i32>,
 }
 
 #[async_trait]

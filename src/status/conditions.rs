@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Result, Situation, Verdict, audit, runtimes};
+use super::{Result, Situation, Structure, Verdict, audit, runtimes, vitals};
 use crate::api::{
     CONDITION_CERTIFICATE_ISSUED, CONDITION_FAILOVER_HEALTHY, CONDITION_READY,
     CONDITION_RECONCILING, CONDITION_REPLICATION_HEALTHY, CONDITION_RUNTIME_SUPPORTED,
-    CONDITION_STALLED, CONDITION_SYNCED,
+    CONDITION_STALLED, CONDITION_SYNCED, MultiRegionAppStatus,
 };
 
 /// A denial is normal in a role's first minute; this long, it is not.
@@ -17,7 +17,7 @@ const LONGEST_MESSAGE: usize = 1024;
 
 /// `True`, `False` or `Unknown`, with a reason and a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Stand {
+pub struct Stand {
     pub status: &'static str,
     pub reason: String,
     pub message: String,
@@ -31,21 +31,41 @@ impl Stand {
             message: message.into(),
         }
     }
+
+    /// As a condition has it.
+    pub(super) fn of(condition: &Condition) -> Self {
+        Self {
+            status: known(&condition.status),
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+        }
+    }
 }
 
-/// The complete list.
-pub(super) fn all(situation: &Situation<'_>, verdict: &Verdict) -> Vec<Condition> {
+/// The complete list, and what of it a pass that only probes goes by. `status` has everything else.
+pub(super) fn all(
+    situation: &Situation<'_>,
+    verdict: &Verdict,
+    status: &MultiRegionAppStatus,
+) -> (Structure, Vec<Condition>) {
+    let structure = structure(situation, verdict);
     let mut stands = vec![
-        (CONDITION_READY, ready(situation, verdict)),
+        (
+            CONDITION_READY,
+            vitals::ready(&structure.ready, situation.vitals),
+        ),
         (CONDITION_SYNCED, synced(situation, verdict)),
+        (
+            CONDITION_FAILOVER_HEALTHY,
+            vitals::failover(&structure.failover, situation.vitals),
+        ),
+        (
+            CONDITION_REPLICATION_HEALTHY,
+            vitals::replication(&structure.replication, situation.vitals, status),
+        ),
     ];
     match &situation.result {
         Result::Ran { app, outcome, .. } => {
-            stands.push((CONDITION_FAILOVER_HEALTHY, audit::failover(app, outcome)));
-            stands.push((
-                CONDITION_REPLICATION_HEALTHY,
-                audit::replication(app, outcome),
-            ));
             let runtime = runtimes::supported(&app.spec.function.runtime, situation.now);
             stands.push((CONDITION_RUNTIME_SUPPORTED, runtime));
             stands.extend(
@@ -53,27 +73,55 @@ pub(super) fn all(situation: &Situation<'_>, verdict: &Verdict) -> Vec<Condition
             );
         }
         _ => {
-            for name in [
-                CONDITION_FAILOVER_HEALTHY,
-                CONDITION_REPLICATION_HEALTHY,
+            stands.push((
                 CONDITION_RUNTIME_SUPPORTED,
-            ] {
-                stands.push((
-                    name,
-                    kept(situation, name, "NotObserved", "nothing was read yet"),
-                ));
-            }
+                unread(situation, CONDITION_RUNTIME_SUPPORTED),
+            ));
             stands.extend(
                 previous(situation, CONDITION_CERTIFICATE_ISSUED)
-                    .map(|condition| (CONDITION_CERTIFICATE_ISSUED, stand_of(condition))),
+                    .map(|condition| (CONDITION_CERTIFICATE_ISSUED, Stand::of(condition))),
             );
         }
     }
-    stands.extend(work(situation, verdict));
-    stands
+    if let Result::Probed = situation.result {
+        let kept = [CONDITION_RECONCILING, CONDITION_STALLED].into_iter();
+        stands.extend(kept.filter_map(|name| Some((name, Stand::of(previous(situation, name)?)))));
+    } else {
+        stands.extend(work(situation, verdict));
+    }
+    let conditions = stands
         .into_iter()
         .map(|(name, stand)| condition(situation, name, stand))
-        .collect()
+        .collect();
+    (structure, conditions)
+}
+
+fn unread(situation: &Situation<'_>, name: &str) -> Stand {
+    kept(situation, name, "NotObserved", "nothing was read yet")
+}
+
+/// What this pass says of the structure, or else what the last one said, or else the status.
+fn structure(situation: &Situation<'_>, verdict: &Verdict) -> Structure {
+    if let Result::Ran { app, outcome, .. } = &situation.result {
+        return Structure {
+            ready: ready(situation, verdict),
+            failover: audit::failover(app, outcome),
+            replication: audit::replication(app, outcome),
+        };
+    }
+    let of_status = || Structure {
+        ready: vitals::ready_without(situation.previous),
+        failover: vitals::structural(unread(situation, CONDITION_FAILOVER_HEALTHY)),
+        replication: vitals::structural(unread(situation, CONDITION_REPLICATION_HEALTHY)),
+    };
+    let known = situation.structure.cloned().unwrap_or_else(of_status);
+    match situation.result {
+        Result::Probed => known,
+        _ => Structure {
+            ready: ready(situation, verdict),
+            ..known
+        },
+    }
 }
 
 fn ready(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
@@ -90,6 +138,8 @@ fn ready(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
             kept(situation, CONDITION_READY, "Progressing", message)
         }
         Verdict::Observed(_) => kept(situation, CONDITION_READY, "NotConverged", "only observing"),
+        // Not asked for.
+        Verdict::Probed => vitals::ready_without(situation.previous),
         Verdict::Suspended { .. } => kept(
             situation,
             CONDITION_READY,
@@ -110,6 +160,7 @@ fn synced(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
                 "{writes} changes would be made under managementPolicy: Full; see status.pending"
             ),
         ),
+        Verdict::Probed => unread(situation, CONDITION_SYNCED),
         Verdict::Suspended { deleting } => {
             let before = previous(situation, CONDITION_SYNCED)
                 .map_or("Unknown", |before| known(&before.status));
@@ -132,7 +183,9 @@ fn synced(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
 /// `Reconciling` and `Stalled`, which are there only while they hold.
 fn work(situation: &Situation<'_>, verdict: &Verdict) -> Option<(&'static str, Stand)> {
     match verdict {
-        Verdict::Converged | Verdict::Observed(_) | Verdict::Suspended { .. } => None,
+        Verdict::Converged | Verdict::Observed(_) | Verdict::Probed | Verdict::Suspended { .. } => {
+            None
+        }
         Verdict::Stalled { reason, message } => {
             Some((CONDITION_STALLED, Stand::new("True", reason, message)))
         }
@@ -179,6 +232,10 @@ fn kept(situation: &Situation<'_>, name: &str, reason: &str, message: &str) -> S
         "Unknown"
     };
     match previous(situation, name) {
+        // That nothing answers is the probes' to say, and to take back.
+        Some(before) if name == CONDITION_READY && before.reason == "NotServing" => {
+            vitals::ready_without(situation.previous)
+        }
         // A new generation that was never converged does not inherit the old one's readiness.
         Some(before)
             if name != CONDITION_READY
@@ -186,17 +243,9 @@ fn kept(situation: &Situation<'_>, name: &str, reason: &str, message: &str) -> S
                 || before.observed_generation == Some(situation.generation)
                 || reason == "Suspended" =>
         {
-            stand_of(before)
+            Stand::of(before)
         }
         _ => Stand::new(initial, reason, message),
-    }
-}
-
-fn stand_of(condition: &Condition) -> Stand {
-    Stand {
-        status: known(&condition.status),
-        reason: condition.reason.clone(),
-        message: condition.message.clone(),
     }
 }
 
@@ -228,7 +277,13 @@ fn condition(situation: &Situation<'_>, name: &str, stand: Stand) -> Condition {
         reason: stand.reason,
         message: shortened(stand.message),
         last_transition_time: Time(since),
-        observed_generation: Some(situation.generation),
+        observed_generation: match situation.result {
+            // The spec was not looked at.
+            Result::Probed => {
+                previous(situation, name).and_then(|before| before.observed_generation)
+            }
+            _ => Some(situation.generation),
+        },
     }
 }
 

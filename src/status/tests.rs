@@ -74,6 +74,8 @@ fn assessed(
         previous,
         now,
         handled_reconcile: None,
+        vitals: None,
+        structure: None,
         result: Result::Ran {
             app,
             wanted: &Wanted::default(),
@@ -351,6 +353,8 @@ fn suspending_keeps_every_value_and_says_so() {
         previous: &before,
         now: now(),
         handled_reconcile: None,
+        vitals: None,
+        structure: None,
         result: Result::Suspended { deleting: true },
     };
     let status = assess(&situation).status;

@@ -14,6 +14,8 @@ pub enum Verdict {
         /// Whether a deletion waits for it.
         deleting: bool,
     },
+    /// Nothing was asked but the probes.
+    Probed,
     /// Only looked, by `managementPolicy: Observe`; how many writes there would be.
     Observed(usize),
     /// Invalid, foreign, protected, quota: a person has to change something. A reason and a message.
@@ -72,7 +74,9 @@ pub enum Pace {
 impl Verdict {
     pub(super) fn pace(&self) -> Pace {
         match self {
-            Self::Suspended { .. } | Self::Observed(_) | Self::Converged => Pace::Settled,
+            Self::Suspended { .. } | Self::Observed(_) | Self::Probed | Self::Converged => {
+                Pace::Settled
+            }
             Self::Stalled { .. } => Pace::Stalled,
             Self::Denied { .. } => Pace::Denied,
             Self::Unreachable { .. } => Pace::Recover,
@@ -119,6 +123,7 @@ fn validated_by_hand(app: &App) -> bool {
 
 pub(super) fn of(situation: &Situation<'_>) -> Verdict {
     match &situation.result {
+        Result::Probed => Verdict::Probed,
         Result::Suspended { deleting } => Verdict::Suspended {
             deleting: *deleting,
         },
@@ -176,7 +181,9 @@ fn rank(verdict: &Verdict) -> u8 {
         Verdict::WaitingForDns(_) => 3,
         Verdict::Progressing { again: true, .. } => 4,
         Verdict::Progressing { again: false, .. } => 5,
-        Verdict::Suspended { .. } | Verdict::Observed(_) | Verdict::Converged => 6,
+        Verdict::Suspended { .. } | Verdict::Probed | Verdict::Observed(_) | Verdict::Converged => {
+            6
+        }
     }
 }
 

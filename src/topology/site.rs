@@ -44,6 +44,7 @@ fn bucket(app: &App, id: &ResourceId, noncurrent_versions_kept: Option<i32>) -> 
                 noncurrent_versions_kept,
                 noncurrent_days: noncurrent_versions_kept.map(|_| 1),
                 abort_multipart_days: 7,
+                heartbeat_days: noncurrent_versions_kept.is_none().then_some(1),
             },
             tags: app.tags.clone(),
         },

@@ -7,9 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use multiregion::api::{
-    Condition, DistributionStatus, DnsRecord, DnsRecordPurpose, DnsStatus, InventoryItem,
-    LastHandled, MultiRegionApp, MultiRegionAppStatus, PendingChange, RegionStatus,
-    ReplicationStatus, RetainedItem, Role, crd_yaml,
+    Condition, DistributionStatus, DnsRecord, DnsRecordPurpose, DnsStatus, DrillStatus,
+    InventoryItem, LastHandled, MultiRegionApp, MultiRegionAppStatus, PendingChange, RegionHealth,
+    RegionStatus, ReplicationStatus, RetainedItem, Role, WriterStatus, crd_yaml,
 };
 use serde_json::json;
 
@@ -105,6 +105,10 @@ async fn status_is_applied_whole() -> Result<()> {
     Ok(())
 }
 
+fn time() -> Time {
+    Time("2026-01-02T03:04:05Z".parse().expect("a time"))
+}
+
 /// Every field of it.
 fn status() -> MultiRegionAppStatus {
     let condition = |r#type: &str, status: &str, reason: &str| Condition {
@@ -112,7 +116,7 @@ fn status() -> MultiRegionAppStatus {
         status: status.into(),
         reason: reason.into(),
         message: String::new(),
-        last_transition_time: Time("2026-01-02T03:04:05Z".parse().expect("a time")),
+        last_transition_time: time(),
         observed_generation: Some(1),
     };
     let region = |role: Role, region: &str| RegionStatus {
@@ -125,8 +129,11 @@ fn status() -> MultiRegionAppStatus {
         code_sha256: Some("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into()),
         deployment_bucket: Some("shop-lambda-deployments".into()),
         static_bucket: Some("shop-static".into()),
+        health: Some(RegionHealth::Healthy),
+        last_transition_time: Some(time()),
     };
     let replication = |from: &str, to: &str| ReplicationStatus {
+        lag_seconds: Some(1),
         source: "dynamodb/shop-visits".into(),
         from: from.into(),
         to: to.into(),
@@ -162,7 +169,24 @@ fn status() -> MultiRegionAppStatus {
                 purpose: DnsRecordPurpose::Alias,
             }],
         }),
+        writer: Some(WriterStatus {
+            active: Role::Primary,
+            epoch: 7,
+            since: Some(time()),
+            reason: "AsPreferred".into(),
+            message: "the preferred region takes the writes".into(),
+            store_arn: Some("arn:aws:cloudfront::123456789012:key-value-store/1".into()),
+        }),
+        replication_lag_seconds: Some(1),
+        last_drill: Some(DrillStatus {
+            id: "t1".into(),
+            result: "Succeeded".into(),
+            ..DrillStatus::default()
+        }),
         last_handled: Some(LastHandled {
+            drill: Some("t1".into()),
+            force_writer: Some("DR/t2".into()),
+            failback: Some("t3".into()),
             reconcile: Some("now".into()),
         }),
         inventory: vec![InventoryItem {

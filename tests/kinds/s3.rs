@@ -26,6 +26,7 @@ fn bucket() -> s3_bucket::Config {
             noncurrent_versions_kept: Some(20),
             noncurrent_days: Some(1),
             abort_multipart_days: 7,
+            heartbeat_days: Some(1),
         },
         tags: tags(),
     }

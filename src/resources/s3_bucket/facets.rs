@@ -3,13 +3,15 @@
 use aws_sdk_s3::types;
 
 use super::Lifecycle;
-use crate::aws::Pass;
+use crate::aws::{HEARTBEAT_OBJECT, Pass};
 use crate::model::{Failure, ResourceId};
 use crate::resources::Tags;
 use crate::resources::s3::COMPLETE;
 
 /// Id of our lifecycle rule.
 const RULE: &str = "multiregion";
+/// Id of the one for the heartbeats.
+const HEARTBEAT_RULE: &str = "multiregion-heartbeat";
 
 /// All tags; a bucket without any is an error to S3, and another account's is none to us (its policy might let us in).
 pub async fn tags(pass: &Pass, id: &ResourceId) -> Result<Tags, Failure> {
@@ -261,7 +263,9 @@ async fn encryption_rule(
 /// What our rule says; all of it absent if there is none, or if somebody made another of it.
 pub async fn lifecycle(pass: &Pass, id: &ResourceId) -> Result<Lifecycle, Failure> {
     let (rules, _) = lifecycle_rules(pass, id).await?;
-    Ok(rules.iter().find_map(parse_rule).unwrap_or_default())
+    let mut lifecycle = rules.iter().find_map(parse_rule).unwrap_or_default();
+    lifecycle.heartbeat_days = rules.iter().find_map(parse_heartbeat_rule);
+    Ok(lifecycle)
 }
 
 /// Puts our rule beside the others', or takes it away if it would say nothing. A bucket just made has no others.
@@ -277,8 +281,9 @@ pub async fn put_lifecycle(
     } else {
         lifecycle_rules(pass, id).await?
     };
-    rules.retain(|rule| rule.id() != Some(RULE));
+    rules.retain(|rule| rule.id() != Some(RULE) && rule.id() != Some(HEARTBEAT_RULE));
     rules.extend(rule(lifecycle));
+    rules.extend(lifecycle.heartbeat_days.map(heartbeat_rule));
     if rules.is_empty() {
         let delete = s3.delete_bucket_lifecycle().bucket(&id.name).send();
         return pass
@@ -328,6 +333,25 @@ async fn lifecycle_rules(pass: &Pass, id: &ResourceId) -> Result<Rules, Failure>
 }
 
 /// Our rule; none if it would say nothing, which S3 refuses.
+/// Every heartbeat makes a version.
+fn heartbeat_rule(days: i32) -> types::LifecycleRule {
+    let expire = types::NoncurrentVersionExpiration::builder().noncurrent_days(days);
+    let only = types::LifecycleRuleFilter::builder().prefix(HEARTBEAT_OBJECT);
+    types::LifecycleRule::builder()
+        .id(HEARTBEAT_RULE)
+        .status(types::ExpirationStatus::Enabled)
+        .filter(only.build())
+        .noncurrent_version_expiration(expire.build())
+        .build()
+        .expect(COMPLETE)
+}
+
+/// The days of [`heartbeat_rule`], of no rule that says anything else.
+fn parse_heartbeat_rule(found: &types::LifecycleRule) -> Option<i32> {
+    let days = found.noncurrent_version_expiration()?.noncurrent_days()?;
+    (*found == heartbeat_rule(days)).then_some(days)
+}
+
 fn rule(lifecycle: &Lifecycle) -> Option<types::LifecycleRule> {
     let abort = (lifecycle.abort_multipart_days > 0).then(|| {
         types::AbortIncompleteMultipartUpload::builder()
@@ -367,6 +391,7 @@ fn parse_rule(found: &types::LifecycleRule) -> Option<Lifecycle> {
             .as_ref()
             .and_then(|abort| abort.days_after_initiation)
             .unwrap_or_default(),
+        heartbeat_days: None,
     };
     let mut normal = found.clone();
     // "All objects" comes back with an empty prefix, or with an empty filter.

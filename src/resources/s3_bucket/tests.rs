@@ -19,6 +19,7 @@ fn config() -> Config {
             noncurrent_versions_kept: Some(20),
             noncurrent_days: Some(1),
             abort_multipart_days: 7,
+            heartbeat_days: None,
         },
         tags,
     }

@@ -1,0 +1,488 @@
+//! Between full passes: each app's own probes and heartbeats, which nothing holds up.
+//!
+//! They run beside the full passes and not among them, so that a pass in which a region is a black hole delays no probe.
+//! Only the status is written by one at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::{join_all, join3};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, events};
+use crate::api::{ManagementPolicy, MultiRegionApp, MultiRegionAppStatus, Role};
+use crate::health::heartbeat::{self, Beat};
+use crate::health::lag::Direction;
+use crate::health::probe::Probed;
+use crate::health::{self, Health, Sample, Samples, Target, Thresholds};
+use crate::model::Failure;
+use crate::status::{self, LagRow, Situation, Structure, Vitals};
+
+/// Between two heartbeats of the static files: each makes a version in both buckets.
+const STATIC_INTERVAL: Duration = Duration::from_secs(300);
+/// How soon to look again whether there is something to send heartbeats to.
+const NOTHING_YET: Duration = Duration::from_secs(5);
+/// When a heartbeat is looked for after it was sent, in milliseconds; then every second, and after a while less often.
+const FIRST_LOOKS: [u64; 4] = [250, 500, 1000, 2000];
+/// For so long it is looked for every second.
+const EAGER: Duration = Duration::from_secs(90);
+/// A probe that waits for nothing more than this is over, whatever becomes of its connection.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The apps that are watched, by uid.
+#[derive(Default)]
+pub(super) struct Watches(Mutex<HashMap<String, Arc<Watch>>>);
+
+/// What is known of one app between its passes.
+pub(super) struct Watch {
+    object: ObjectRef<MultiRegionApp>,
+    known: Mutex<Known>,
+    /// Held while a status is made and written.
+    pub(super) writing: tokio::sync::Mutex<()>,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct Known {
+    health: Health,
+    /// Whether a round of probes was made.
+    probed: bool,
+    not_probed: String,
+    lags: BTreeMap<Row, Lag>,
+    structure: Option<Structure>,
+}
+
+#[derive(Default)]
+struct Lag {
+    direction: Direction,
+    shown: Option<i64>,
+}
+
+/// Source, from, to.
+type Row = (String, String, String);
+
+impl Watches {
+    /// Drops what nobody is to know of any more.
+    pub(super) fn end(&self, uid: &str) {
+        if let Some(watch) = self.all().remove(uid) {
+            watch.stop.cancel();
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Watch>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the passes that only probe.
+    pub(super) fn keep(&self, structure: Structure) {
+        self.known().structure = Some(structure);
+    }
+
+    /// What probes and heartbeats say now; none before the first round.
+    pub(super) fn vitals(&self, app: &MultiRegionApp) -> Option<Vitals> {
+        let known = self.known();
+        known.probed.then(|| Vitals {
+            health: known.health.clone(),
+            has_dr: app.spec.regions.dr.is_some(),
+            not_probed: known.not_probed.clone(),
+            lags: known
+                .lags
+                .iter()
+                .map(|((source, from, to), lag)| LagRow {
+                    source: source.clone(),
+                    from: from.clone(),
+                    to: to.clone(),
+                    seconds: lag.shown,
+                })
+                .collect(),
+            objectives: app.spec.objectives.clone(),
+            writer: None,
+        })
+    }
+}
+
+impl Context {
+    /// The watch over `app`, begun if there is none. It ends with the object, or with [`Watches::end`].
+    pub(super) fn watch(self: &Arc<Self>, app: &MultiRegionApp) -> Arc<Watch> {
+        let mut all = self.watches.all();
+        let uid = app.uid().unwrap_or_default();
+        if let Some(watch) = all.get(&uid) {
+            return watch.clone();
+        }
+        let watch = Arc::new(Watch {
+            object: ObjectRef::from_obj(app),
+            known: Mutex::new(Known {
+                health: remembered(app.status.as_ref()),
+                ..Known::default()
+            }),
+            writing: tokio::sync::Mutex::default(),
+            stop: self.stop.child_token(),
+        });
+        all.insert(uid, watch.clone());
+        tokio::spawn(guarded(watch.clone(), probes(self.clone(), watch.clone())));
+        for what in [What::Tables, What::StaticFiles] {
+            let beats = heartbeats(self.clone(), watch.clone(), what);
+            tokio::spawn(guarded(watch.clone(), beats));
+        }
+        watch
+    }
+
+    /// The object as the watch of the API server last had it; none once it is to go.
+    fn living(&self, watch: &Watch) -> Option<Arc<MultiRegionApp>> {
+        let app = self.store.get(&watch.object)?;
+        app.metadata.deletion_timestamp.is_none().then_some(app)
+    }
+
+    /// Writes what the probes and heartbeats say, if that says anything new.
+    async fn tell(self: &Arc<Self>, watch: &Watch) -> Result<(), kube::Error> {
+        let Some(seen) = self.living(watch) else {
+            return Ok(());
+        };
+        if assessed(&seen, watch).is_none() {
+            return Ok(());
+        }
+        let _writing = watch.writing.lock().await;
+        let apps = self.apps(&seen);
+        // The cached object may be older than our own last status.
+        let Some(app) = apps.get_opt(&seen.name_any()).await? else {
+            return Ok(());
+        };
+        if let Some(status) = assessed(&app, watch) {
+            self.patch_status(&apps, &app, &status).await?;
+            events::of_status(&self.recorder, &app, &status).await;
+        }
+        Ok(())
+    }
+}
+
+impl Context {
+    /// Takes the heartbeats of an app that is to go away, as far as they can be reached.
+    pub(super) async fn end_heartbeats(&self, app: &MultiRegionApp) {
+        self.watches.end(&app.uid().unwrap_or_default());
+        for beat in beats(self, app).await {
+            remove(self, app, &beat).await;
+        }
+    }
+}
+
+/// As the status remembers the regions' health.
+fn remembered(status: Option<&MultiRegionAppStatus>) -> Health {
+    let now = Timestamp::now();
+    let target = |role| {
+        let region = status
+            .into_iter()
+            .flat_map(|status| &status.regions)
+            .find(|region| region.role == role);
+        region.map_or_else(Target::default, |region| {
+            Target::remembered(
+                region.health.unwrap_or_default(),
+                region.last_transition_time.as_ref().map(|time| time.0),
+                now,
+            )
+        })
+    };
+    Health {
+        primary: target(Role::Primary),
+        dr: target(Role::Dr),
+        ..Health::default()
+    }
+}
+
+/// The status by what is known between passes, if it is another than the object has.
+fn assessed(app: &MultiRegionApp, watch: &Watch) -> Option<MultiRegionAppStatus> {
+    let previous = app.status.as_ref()?;
+    // Before the first full pass there is nothing to say this beside.
+    previous.observed_generation?;
+    let vitals = watch.vitals(app)?;
+    let structure = watch.known().structure.clone();
+    let status = status::assess(&Situation {
+        generation: app.metadata.generation.unwrap_or_default(),
+        previous,
+        now: Timestamp::now(),
+        handled_reconcile: None,
+        vitals: Some(&vitals),
+        structure: structure.as_ref(),
+        result: status::Result::Probed,
+    })
+    .status;
+    (status != *previous).then_some(status)
+}
+
+async fn guarded(watch: Arc<Watch>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = watch.stop.cancelled() => {}
+        () = work => {}
+    }
+}
+
+/// A round of probes at every interval, until the object is gone.
+async fn probes(context: Arc<Context>, watch: Arc<Watch>) {
+    while let Some(app) = context.living(&watch) {
+        let next = Instant::now() + seconds(app.spec.failover.probe.interval_seconds);
+        round(&context, &watch, &app).await;
+        if let Err(error) = context.tell(&watch).await {
+            tracing::warn!(app = %app.name_any(), error = %crate::chain(&error), "the status could not be written");
+        }
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) {
+    let Some(status) = app
+        .status
+        .as_ref()
+        .filter(|status| !status.regions.is_empty())
+    else {
+        return;
+    };
+    let (probe, prober) = (&app.spec.failover.probe, &context.prober);
+    let timeout = seconds(probe.timeout_seconds);
+    let function = async |role: Role| -> Option<Probed> {
+        let region = status.regions.iter().find(|region| region.role == role)?;
+        let url = region.function_url.as_ref()?;
+        let asked = prober.function(&region.region, url, &probe.path, timeout);
+        Some(within(timeout, asked).await)
+    };
+    let edge = async || -> Option<Sample> {
+        let domain = &status.distribution.as_ref()?.domain_name;
+        if !prober.has_edge() {
+            return None;
+        }
+        let path = witness_path(app).unwrap_or_else(|| probe.path.clone());
+        let asked = async { Ok(prober.through_the_edge(domain, &path, timeout).await) };
+        within(timeout, asked).await.ok()
+    };
+    let (primary, dr, edge) = join3(function(Role::Primary), function(Role::Dr), edge()).await;
+    let denied: Vec<String> = [&primary, &dr]
+        .into_iter()
+        .filter_map(|probed| probed.as_ref()?.as_ref().err().cloned())
+        .collect();
+    let mut samples = Samples {
+        primary: primary.and_then(Result::ok),
+        dr: dr.and_then(Result::ok),
+        edge,
+        others_reachable: Some(false),
+    };
+    if samples.isolated() {
+        let regions: Vec<&str> = status
+            .regions
+            .iter()
+            .map(|region| region.region.as_str())
+            .collect();
+        let reachable = prober
+            .others_reachable(&context.pass(app, false), &regions)
+            .await;
+        samples.others_reachable = Some(reachable);
+    }
+    for (target, sample) in [
+        ("primary", &samples.primary),
+        ("dr", &samples.dr),
+        ("edge", &samples.edge),
+    ] {
+        if let Some(sample) = sample {
+            context.health.metrics.probe(target, sample);
+        }
+    }
+    let mut known = watch.known();
+    known.health = health::observe(
+        &known.health,
+        &samples,
+        &Thresholds::of(probe),
+        Timestamp::now(),
+    );
+    known.not_probed = denied.join("; ");
+    known.probed = true;
+}
+
+/// A path under which the distribution asks the region that takes the writes, and no other.
+pub(super) fn witness_path(app: &MultiRegionApp) -> Option<String> {
+    let paths = app.spec.cdn.write_paths.iter();
+    let open = paths
+        .filter_map(|path| path.strip_suffix('*'))
+        .find(|path| !path.contains(['*', '?']))?;
+    Some(format!("{}/.multiregion/probe", open.trim_end_matches('/')))
+}
+
+async fn within(timeout: Duration, probe: impl Future<Output = Probed>) -> Probed {
+    tokio::time::timeout(timeout + GRACE, probe)
+        .await
+        .unwrap_or_else(|_| {
+            Ok(Sample::Unreachable(format!(
+                "no answer within {} s",
+                timeout.as_secs()
+            )))
+        })
+}
+
+/// Whose heartbeats: the slow ones do not hold up the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    Tables,
+    StaticFiles,
+}
+
+impl What {
+    fn interval(self, app: &MultiRegionApp) -> Duration {
+        match self {
+            Self::Tables => seconds(app.spec.failover.heartbeat.interval_seconds),
+            Self::StaticFiles => STATIC_INTERVAL,
+        }
+    }
+
+    /// The longest lag that is as asked for, and the time after which what was heard is stale.
+    fn limits(self, app: &MultiRegionApp) -> (SignedDuration, SignedDuration) {
+        let objectives = &app.spec.objectives;
+        let objective = match self {
+            Self::Tables => objectives.recovery_point_seconds,
+            Self::StaticFiles => objectives.static_recovery_point_seconds,
+        };
+        let interval = self.interval(app).as_secs().cast_signed();
+        (
+            SignedDuration::from_secs(objective.into()),
+            SignedDuration::from_secs(interval * 3 + 10),
+        )
+    }
+
+    fn of(beat: &Beat) -> Self {
+        if beat.is_static() {
+            Self::StaticFiles
+        } else {
+            Self::Tables
+        }
+    }
+}
+
+/// Heartbeats at every interval, until the object is gone.
+async fn heartbeats(context: Arc<Context>, watch: Arc<Watch>, what: What) {
+    let mut sent: Vec<Beat> = Vec::new();
+    while let Some(app) = context.living(&watch) {
+        let mut beats = beats(&context, &app).await;
+        beats.retain(|beat| What::of(beat) == what);
+        // A new app's first heartbeat comes soon after its table.
+        let interval = if beats.is_empty() {
+            NOTHING_YET.min(what.interval(&app))
+        } else {
+            what.interval(&app)
+        };
+        let next = Instant::now() + interval;
+        let stopped: Vec<&Beat> = sent.iter().filter(|beat| !beats.contains(beat)).collect();
+        for beat in stopped {
+            watch.known().lags.remove(&beat.row());
+            remove(&context, &app, beat).await;
+        }
+        let under_way = beats
+            .iter()
+            .map(|beat| one_beat(&context, &watch, &app, beat, next));
+        join_all(under_way).await;
+        sent = beats;
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+/// What there is to send: nothing in a single region, or where nothing may be written.
+async fn beats(context: &Context, app: &MultiRegionApp) -> Vec<Beat> {
+    let allowed = app.spec.failover.heartbeat.mode.is_enabled()
+        && app.spec.management_policy != ManagementPolicy::Observe;
+    let ready = app
+        .status
+        .as_ref()
+        .is_some_and(|status| status.distribution.is_some());
+    if !allowed || !ready || app.spec.regions.dr.is_none() {
+        return Vec::new();
+    }
+    match context.parsed(app).await {
+        Ok(parsed) => heartbeat::of(&parsed),
+        Err(why) => {
+            tracing::debug!(app = %app.name_any(), ?why, "no heartbeat");
+            Vec::new()
+        }
+    }
+}
+
+/// Sends a heartbeat and looks for it on the other side until it is there, or the next is due.
+async fn one_beat(
+    context: &Arc<Context>,
+    watch: &Watch,
+    app: &MultiRegionApp,
+    beat: &Beat,
+    next: Instant,
+) {
+    let sent = Timestamp::now();
+    if let Err(failure) = beat.send(&context.pass(app, false), sent).await {
+        tracing::debug!(beat = %beat.row().0, error = %failure, "a heartbeat was not taken");
+        fold(context, watch, app, beat, |_| ()).await;
+        return;
+    }
+    let begun = Instant::now();
+    fold(context, watch, app, beat, |direction| {
+        direction.acknowledged(sent, Timestamp::now());
+    })
+    .await;
+    let mut looks = FIRST_LOOKS.into_iter();
+    loop {
+        let age = begun.elapsed();
+        let wait = match looks.next() {
+            Some(look) => Duration::from_millis(look).saturating_sub(age),
+            None if age < EAGER => Duration::from_secs(1),
+            None => Duration::from_secs(10),
+        };
+        if Instant::now() + wait > next {
+            return;
+        }
+        tokio::time::sleep(wait).await;
+        let seen: Result<Option<Timestamp>, Failure> = beat.look(&context.pass(app, false)).await;
+        if let Ok(seen) = seen {
+            fold(context, watch, app, beat, |direction| {
+                direction.seen(seen, Timestamp::now());
+            })
+            .await;
+            // Milliseconds is what a heartbeat carries.
+            if seen.is_some_and(|seen| seen.as_millisecond() >= sent.as_millisecond()) {
+                return;
+            }
+        }
+    }
+}
+
+/// Takes what was heard of a heartbeat up, and tells it where that shows.
+async fn fold(
+    context: &Arc<Context>,
+    watch: &Watch,
+    app: &MultiRegionApp,
+    beat: &Beat,
+    heard: impl FnOnce(&mut Direction),
+) {
+    let (objective, stale) = What::of(beat).limits(app);
+    let shows = {
+        let mut known = watch.known();
+        let lag = known.lags.entry(beat.row()).or_default();
+        heard(&mut lag.direction);
+        let shown = lag.direction.show(Timestamp::now(), objective, stale);
+        std::mem::replace(&mut lag.shown, shown) != shown
+    };
+    if shows && let Err(error) = context.tell(watch).await {
+        tracing::warn!(app = %app.name_any(), error = %crate::chain(&error), "the status could not be written");
+    }
+}
+
+/// Takes a heartbeat away that is not sent any more.
+pub(super) async fn remove(context: &Context, app: &MultiRegionApp, beat: &Beat) {
+    if let Err(failure) = beat.remove(&context.pass(app, false)).await {
+        tracing::warn!(beat = %beat.row().0, error = %failure, "a heartbeat could not be removed");
+    }
+}
+
+fn seconds(count: i32) -> Duration {
+    Duration::from_secs(u64::try_from(count).unwrap_or(1))
+}

@@ -1,0 +1,274 @@
+//! What probes and heartbeats say, put beside what the structure tells.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::conditions::Stand;
+use super::{Result, Situation};
+use crate::api::{
+    CONDITION_READY, CONDITION_SYNCED, MultiRegionAppStatus, Objectives, RegionHealth, Role,
+    WriterStatus,
+};
+use crate::health::Health;
+
+/// State of a replication whose replica is not there; only a full pass tells.
+const REPLICA_NOT_ACTIVE: &str = "ReplicaNotActive";
+/// Its lag is known, and as asked for.
+const WITHIN_OBJECTIVE: &str = "WithinObjective";
+/// Its lag is known, and longer than asked for.
+const LAG_EXCEEDED: &str = "LagExceeded";
+/// Its lag is not known.
+const NO_DATA: &str = "NoData";
+/// Reasons of `FailoverHealthy` and `ReplicationHealthy` that only a full pass gives and takes.
+const STRUCTURAL: [&str; 6] = [
+    "NotConfigured",
+    "NotDeployed",
+    "CodeMismatch",
+    "ConfigMismatch",
+    "ControlPlaneUnreachable",
+    REPLICA_NOT_ACTIVE,
+];
+
+/// What is known between full passes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Vitals {
+    /// By the probes.
+    pub health: Health,
+    /// Whether there is a DR region.
+    pub has_dr: bool,
+    /// Why there are no probes although there should be; empty if there are.
+    pub not_probed: String,
+    /// Every replication whose lag can be measured.
+    pub lags: Vec<LagRow>,
+    /// By how much is too late.
+    pub objectives: Objectives,
+    /// Which region takes the writes, if it is known.
+    pub writer: Option<WriterStatus>,
+}
+
+/// The lag of one replication in one direction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LagRow {
+    /// As in the status: `dynamodb/<table>`, `s3/<bucket>`.
+    pub source: String,
+    /// The region it comes from.
+    pub from: String,
+    /// The region it goes to.
+    pub to: String,
+    /// In seconds, as it is shown.
+    pub seconds: Option<i64>,
+}
+
+/// The parts of the status that are not conditions.
+pub(super) fn fill(status: &mut MultiRegionAppStatus, situation: &Situation<'_>) {
+    let Some(vitals) = situation.vitals else {
+        carry(status, situation.previous);
+        return;
+    };
+    for region in &mut status.regions {
+        let target = vitals.health.of(region.role);
+        if region.health != Some(target.state) {
+            region.health = Some(target.state);
+            region.last_transition_time = Some(whole(target.since.unwrap_or(situation.now)));
+        }
+    }
+    for row in &mut status.replication {
+        let lag = vitals
+            .lags
+            .iter()
+            .find(|lag| (&lag.source, &lag.from, &lag.to) == (&row.source, &row.from, &row.to));
+        row.lag_seconds = lag.and_then(|lag| lag.seconds);
+        if row.state != REPLICA_NOT_ACTIVE {
+            let objective = objective(&row.source, &vitals.objectives);
+            row.state = match row.lag_seconds {
+                Some(seconds) if seconds > objective => LAG_EXCEEDED,
+                Some(_) => WITHIN_OBJECTIVE,
+                None => NO_DATA,
+            }
+            .into();
+        }
+    }
+    status.replication_lag_seconds = status
+        .replication
+        .iter()
+        .filter_map(|row| row.lag_seconds)
+        .max();
+    if vitals.writer.is_some() {
+        status.writer.clone_from(&vitals.writer);
+    }
+    if !vitals.has_dr && !matches!(situation.result, Result::Probed) {
+        status.writer = None;
+    }
+}
+
+/// Before the first probe what the status says holds.
+fn carry(status: &mut MultiRegionAppStatus, previous: &MultiRegionAppStatus) {
+    for row in &mut status.replication {
+        let before = previous.replication.iter().find(|before| {
+            (&before.source, &before.from, &before.to) == (&row.source, &row.from, &row.to)
+        });
+        if let Some(before) = before {
+            row.lag_seconds = before.lag_seconds;
+            if row.state == NO_DATA && before.state != REPLICA_NOT_ACTIVE {
+                row.state.clone_from(&before.state);
+            }
+        }
+    }
+}
+
+fn objective(source: &str, objectives: &Objectives) -> i64 {
+    if source.starts_with("s3/") {
+        objectives.static_recovery_point_seconds.into()
+    } else {
+        objectives.recovery_point_seconds.into()
+    }
+}
+
+/// Whole seconds, as the API server keeps them.
+fn whole(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// `Ready`, unless no region answers.
+pub(super) fn ready(structural: &Stand, vitals: Option<&Vitals>) -> Stand {
+    let gone =
+        |role| vitals.is_some_and(|vitals| vitals.health.of(role).state == RegionHealth::Unhealthy);
+    let has_dr = vitals.is_some_and(|vitals| vitals.has_dr);
+    if gone(Role::Primary) && (!has_dr || gone(Role::Dr)) {
+        let why = |role| vitals.map_or("", |vitals| vitals.health.of(role).why.as_str());
+        let message = if has_dr {
+            format!(
+                "neither region answers: primary: {}; DR: {}",
+                why(Role::Primary),
+                why(Role::Dr)
+            )
+        } else {
+            format!("the function does not answer: {}", why(Role::Primary))
+        };
+        return Stand::new("False", "NotServing", message);
+    }
+    structural.clone()
+}
+
+/// `Ready` as it was but for the probes.
+pub(super) fn ready_without(previous: &MultiRegionAppStatus) -> Stand {
+    let find = |name: &str| {
+        previous
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == name)
+    };
+    match find(CONDITION_READY) {
+        Some(ready) if ready.reason != "NotServing" => Stand::of(ready),
+        Some(_) if find(CONDITION_SYNCED).is_some_and(|synced| synced.status == "True") => {
+            Stand::new("True", "Converged", "AWS is as declared")
+        }
+        _ => Stand::new("False", "Progressing", "the first pass is not over"),
+    }
+}
+
+/// What of a stand in a status only a full pass can have given; else that nothing is known against it.
+pub(super) fn structural(stand: Stand) -> Stand {
+    if STRUCTURAL.contains(&stand.reason.as_str()) {
+        return stand;
+    }
+    Stand::new("Unknown", "NotProbed", "nothing was probed yet")
+}
+
+/// `FailoverHealthy`, by the order of the design's reasons.
+pub(super) fn failover(audit: &Stand, vitals: Option<&Vitals>) -> Stand {
+    let Some(vitals) = vitals.filter(|_| audit.reason != "NotConfigured") else {
+        return audit.clone();
+    };
+    use RegionHealth::{Healthy, Unhealthy};
+    let (primary, dr) = (&vitals.health.primary, &vitals.health.dr);
+    match (primary.state, dr.state) {
+        (Unhealthy, Unhealthy) => Stand::new(
+            "False",
+            "BothUnhealthy",
+            format!("primary: {}; DR: {}", primary.why, dr.why),
+        ),
+        (Unhealthy, _) => Stand::new(
+            "False",
+            "PrimaryUnhealthy",
+            format!("pages are served from DR; primary: {}", primary.why),
+        ),
+        (_, Unhealthy) => Stand::new(
+            "False",
+            "DRUnhealthy",
+            format!("DR could not take over: {}", dr.why),
+        ),
+        _ if audit.status == "False" => audit.clone(),
+        _ if vitals.health.isolated => Stand::new(
+            "Unknown",
+            "ProberIsolated",
+            "nothing at all can be reached from here, so nothing is known of the app",
+        ),
+        _ if audit.reason == "ControlPlaneUnreachable" => audit.clone(),
+        (Healthy, Healthy) => Stand::new(
+            "True",
+            "DRReady",
+            "both regions answer, and the distribution fails over between them",
+        ),
+        _ if !vitals.not_probed.is_empty() => {
+            Stand::new("Unknown", "NotProbed", vitals.not_probed.clone())
+        }
+        _ => Stand::new(
+            "Unknown",
+            "NotProbed",
+            "not both regions were probed of late",
+        ),
+    }
+}
+
+/// `ReplicationHealthy`; `status` has the rows.
+pub(super) fn replication(
+    audit: &Stand,
+    vitals: Option<&Vitals>,
+    status: &MultiRegionAppStatus,
+) -> Stand {
+    let Some(vitals) =
+        vitals.filter(|_| audit.status != "False" && audit.reason != "NotConfigured")
+    else {
+        return audit.clone();
+    };
+    let late: Vec<String> = status
+        .replication
+        .iter()
+        .filter(|row| row.state == LAG_EXCEEDED)
+        .map(|row| {
+            format!(
+                "{} from {} to {} is {} s late",
+                row.source,
+                row.from,
+                row.to,
+                row.lag_seconds.unwrap_or_default()
+            )
+        })
+        .collect();
+    if !late.is_empty() {
+        return Stand::new("False", LAG_EXCEEDED, late.join("; "));
+    }
+    let unknown: Vec<&str> = vitals
+        .lags
+        .iter()
+        .filter(|lag| lag.seconds.is_none())
+        .map(|lag| lag.source.as_str())
+        .collect();
+    if vitals.lags.is_empty() {
+        return Stand::new("Unknown", NO_DATA, "no replication lag is measured");
+    }
+    if !unknown.is_empty() {
+        let message = format!("no lag is known of {}", unknown.join(", "));
+        return Stand::new("Unknown", NO_DATA, message);
+    }
+    Stand::new(
+        "True",
+        WITHIN_OBJECTIVE,
+        format!(
+            "within {} s for tables, {} s for static files",
+            vitals.objectives.recovery_point_seconds,
+            vitals.objectives.static_recovery_point_seconds
+        ),
+    )
+}
