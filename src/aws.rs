@@ -52,17 +52,20 @@ pub struct CallRecord {
 type Recorder = Arc<dyn Fn(&CallRecord) + Send + Sync>;
 
 /// The clients of one region. Those of global services are used in us-east-1 only.
-/// Each field is the client of the service it is named after.
-pub(crate) struct Clients {
-    pub(crate) acm: aws_sdk_acm::Client,
-    pub(crate) cloudfront: aws_sdk_cloudfront::Client,
-    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
-    pub(crate) iam: aws_sdk_iam::Client,
-    pub(crate) lambda: aws_sdk_lambda::Client,
-    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
-    pub(crate) route53: aws_sdk_route53::Client,
-    pub(crate) s3: aws_sdk_s3::Client,
-    pub(crate) sts: aws_sdk_sts::Client,
+#[expect(
+    missing_docs,
+    reason = "each field is the client of the service it is named after"
+)]
+pub struct Clients {
+    pub acm: aws_sdk_acm::Client,
+    pub cloudfront: aws_sdk_cloudfront::Client,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub lambda: aws_sdk_lambda::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub route53: aws_sdk_route53::Client,
+    pub s3: aws_sdk_s3::Client,
+    pub sts: aws_sdk_sts::Client,
 }
 
 impl Clients {
@@ -132,7 +135,7 @@ impl Aws {
     }
 
     /// The clients of `region`; [`GLOBAL`] means us-east-1. They share one connection pool and one credentials cache.
-    pub(crate) fn clients(&self, region: &str) -> Arc<Clients> {
+    pub fn clients(&self, region: &str) -> Arc<Clients> {
         let region = if region == GLOBAL { US_EAST_1 } else { region };
         let mut clients = self
             .clients
@@ -234,7 +237,7 @@ impl Pass {
     }
 
     /// The clients of `region`.
-    pub(crate) fn clients(&self, region: &str) -> Arc<Clients> {
+    pub fn clients(&self, region: &str) -> Arc<Clients> {
         self.aws.clients(region)
     }
 
