@@ -3,6 +3,8 @@
 //! Each test has a namespace, an AWS account and an operator of its own; every test ends with a pass that writes nothing.
 
 mod bad_days;
+mod credentials;
 mod lifecycle;
+mod outages;
 mod permissions;
 mod world;
