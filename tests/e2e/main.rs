@@ -6,5 +6,6 @@ mod bad_days;
 mod credentials;
 mod lifecycle;
 mod outages;
+mod ownership;
 mod permissions;
 mod world;
