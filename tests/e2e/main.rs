@@ -4,6 +4,7 @@
 
 mod bad_days;
 mod credentials;
+mod domains;
 mod lifecycle;
 mod outages;
 mod ownership;
