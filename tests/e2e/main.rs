@@ -9,4 +9,5 @@ mod lifecycle;
 mod outages;
 mod ownership;
 mod permissions;
+mod storm;
 mod world;
