@@ -9,5 +9,7 @@ mod lifecycle;
 mod outages;
 mod ownership;
 mod permissions;
+mod plan;
+mod process;
 mod storm;
 mod world;
