@@ -3,6 +3,7 @@
 //! Every call goes through [`Pass::call`], which keeps the account's rate limits, the region's breaker and the
 //! metrics, and turns the SDK's error into a [`Failure`]. No SDK type leaves this module and `resources`.
 
+mod credentials;
 pub mod error;
 pub mod limits;
 pub mod tags;
@@ -103,9 +104,11 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads credentials, endpoint and so on from the environment's usual chain (`AWS_*`, profiles, IRSA …).
+    /// Reads credentials, endpoint and so on from the environment's usual chain (`AWS_*`, profiles, IRSA …). Credentials
+    /// may come later.
     pub async fn from_environment(recorder: Recorder) -> Self {
         let base = aws_config::defaults(BehaviorVersion::latest())
+            .credentials_provider(credentials::Chain::default())
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(3)

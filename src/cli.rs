@@ -108,16 +108,19 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     };
     let metrics = health.metrics.clone();
     let aws = Arc::new(Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await);
+    // It serves for as long as passes run, also those that the signal finds under way.
+    let stopped = CancellationToken::new();
     let server = tokio::spawn(telemetry::serve(
         arguments.listen,
         health.clone(),
-        stop.clone(),
+        stopped.clone(),
     ));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster, "starting");
     tokio::select! {
-        () = controller::run(client, aws, health, scope, stop.clone()) => {}
+        () = controller::run(client, aws, health, scope, stop) => {}
         served = server => served??,
     }
+    stopped.cancel();
     tracing::info!("stopped");
     Ok(())
 }
