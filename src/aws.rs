@@ -3,6 +3,7 @@
 //! Every call goes through [`Pass::call`], which keeps the account's rate limits, the region's breaker and the
 //! metrics, and turns the SDK's error into a [`Failure`]. No SDK type leaves this module and `resources`.
 
+mod credentials;
 pub mod error;
 pub mod limits;
 pub mod tags;
@@ -57,17 +58,20 @@ pub struct CallRecord {
 type Recorder = Arc<dyn Fn(&CallRecord) + Send + Sync>;
 
 /// The clients of one region. Those of global services are used in us-east-1 only.
-/// Each field is the client of the service it is named after.
-pub(crate) struct Clients {
-    pub(crate) acm: aws_sdk_acm::Client,
-    pub(crate) cloudfront: aws_sdk_cloudfront::Client,
-    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
-    pub(crate) iam: aws_sdk_iam::Client,
-    pub(crate) lambda: aws_sdk_lambda::Client,
-    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
-    pub(crate) route53: aws_sdk_route53::Client,
-    pub(crate) s3: aws_sdk_s3::Client,
-    pub(crate) sts: aws_sdk_sts::Client,
+#[expect(
+    missing_docs,
+    reason = "each field is the client of the service it is named after"
+)]
+pub struct Clients {
+    pub acm: aws_sdk_acm::Client,
+    pub cloudfront: aws_sdk_cloudfront::Client,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub lambda: aws_sdk_lambda::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub route53: aws_sdk_route53::Client,
+    pub s3: aws_sdk_s3::Client,
+    pub sts: aws_sdk_sts::Client,
 }
 
 impl Clients {
@@ -105,9 +109,11 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads credentials, endpoint and so on from the environment's usual chain (`AWS_*`, profiles, IRSA …).
+    /// Reads credentials, endpoint and so on from the environment's usual chain (`AWS_*`, profiles, IRSA …). Credentials
+    /// may come later.
     pub async fn from_environment(recorder: Recorder) -> Self {
         let base = aws_config::defaults(BehaviorVersion::latest())
+            .credentials_provider(credentials::Chain::default())
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(3)
@@ -137,7 +143,7 @@ impl Aws {
     }
 
     /// The clients of `region`; [`GLOBAL`] means us-east-1. They share one connection pool and one credentials cache.
-    pub(crate) fn clients(&self, region: &str) -> Arc<Clients> {
+    pub fn clients(&self, region: &str) -> Arc<Clients> {
         let region = if region == GLOBAL { US_EAST_1 } else { region };
         let mut clients = self
             .clients
@@ -257,7 +263,7 @@ impl Pass {
     }
 
     /// The clients of `region`.
-    pub(crate) fn clients(&self, region: &str) -> Arc<Clients> {
+    pub fn clients(&self, region: &str) -> Arc<Clients> {
         self.aws.clients(region)
     }
 

@@ -113,16 +113,19 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let metrics = health.metrics.clone();
     let aws = Arc::new(Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await);
     let prober = Prober::new(aws.clone(), arguments.edge_endpoint)?;
+    // It serves for as long as passes run, also those that the signal finds under way.
+    let stopped = CancellationToken::new();
     let server = tokio::spawn(telemetry::serve(
         arguments.listen,
         health.clone(),
-        stop.clone(),
+        stopped.clone(),
     ));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster, "starting");
     tokio::select! {
-        () = controller::run(client, aws, prober, health, scope, stop.clone()) => {}
+        () = controller::run(client, aws, prober, health, scope, stop) => {}
         served = server => served??,
     }
+    stopped.cancel();
     tracing::info!("stopped");
     Ok(())
 }

@@ -18,6 +18,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::finalizer::{Event as FinalizerEvent, finalizer};
 use kube::runtime::predicates;
 use kube::runtime::reflector::Store;
+use kube::runtime::utils::Backoff;
 use kube::runtime::{Predicate, WatchStreamExt, reflector, watcher};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -156,7 +157,7 @@ pub async fn run(
     let meaningful = meaningful.combine(deletion);
     let ready = context.health.ready.clone();
     let stream = watcher(apps, watcher::Config::default().any_semantic())
-        .default_backoff()
+        .backoff(WatchBackoff::default())
         .inspect(move |event| {
             if let Ok(watcher::Event::InitDone) = event {
                 ready.store(true, Ordering::Relaxed);
@@ -176,6 +177,27 @@ pub async fn run(
             }
         })
         .await;
+}
+
+/// kube's own, but for its longest wait: an edit is to be seen as soon as AWS's recovery is.
+#[derive(Default)]
+struct WatchBackoff(watcher::DefaultBackoff);
+
+/// Instead of 30 s.
+const LONGEST_WATCH_BACKOFF: Duration = Duration::from_secs(10);
+
+impl Iterator for WatchBackoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(self.0.next()?.min(LONGEST_WATCH_BACKOFF))
+    }
+}
+
+impl Backoff for WatchBackoff {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
 }
 
 /// Hash of the deletion timestamp, for the predicate.

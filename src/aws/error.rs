@@ -1,7 +1,9 @@
 //! The one place that knows AWS's error codes.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -31,9 +33,12 @@ where
         ),
         SdkError::DispatchFailure(dispatch) => {
             let text = DisplayErrorContext(error).to_string();
-            if is_credentials_error(&text) {
-                let advice = "no usable credentials in the environment's chain (AWS_*, profile, web identity)";
-                return failure(FailureKind::NoCredentials, "NoCredentials", advice.into());
+            if is_credentials_error(&text) || is_failed_provider(error) {
+                let message = format!(
+                    "no usable credentials in the environment's chain (AWS_*, profile, web identity): {}",
+                    innermost(error)
+                );
+                return failure(FailureKind::NoCredentials, "NoCredentials", message);
             }
             // A connection that was taken and then dropped is a lost reply, not a region out of reach.
             let lost =
@@ -51,7 +56,7 @@ where
         }
         SdkError::ConstructionFailure(_) => {
             let text = DisplayErrorContext(error).to_string();
-            let kind = if is_credentials_error(&text) {
+            let kind = if is_credentials_error(&text) || is_failed_provider(error) {
                 FailureKind::NoCredentials
             } else {
                 FailureKind::Invalid
@@ -129,6 +134,21 @@ fn is_credentials_error(text: &str) -> bool {
     ]
     .iter()
     .any(|part| text.contains(part))
+}
+
+/// Whether a source of credentials was there and failed: a token file that is missing, a role that may not be assumed.
+/// Where it could not be reached, nothing is known of the credentials.
+fn is_failed_provider(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut failed = false;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if failed && error.is::<ConnectorError>() {
+            return false;
+        }
+        failed |= error.is::<CredentialsError>();
+        next = error.source();
+    }
+    failed
 }
 
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
@@ -286,6 +306,16 @@ fn kind_of(code: &str, message: &str, status: u16) -> FailureKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_source_of_credentials_is_told_from_one_that_is_out_of_reach() {
+        let refused = CredentialsError::provider_error("the role may not be assumed");
+        let away = CredentialsError::provider_error(ConnectorError::io("no route".into()));
+        for (error, expected) in [(refused, true), (away, false)] {
+            let call = ConnectorError::other(error.into(), None);
+            assert_eq!(is_failed_provider(&call), expected, "{call:?}");
+        }
+    }
 
     /// (code, message, status) → kind; a row an AWS answer that decides differently from its neighbours.
     const TABLE: &[(&str, &str, u16, FailureKind)] = &[

@@ -2,7 +2,16 @@
 //!
 //! Each test has a namespace, an AWS account and an operator of its own; every test ends with a pass that writes nothing.
 
+mod annotation;
 mod bad_days;
+mod credentials;
+mod domains;
 mod lifecycle;
+mod outages;
+mod ownership;
 mod permissions;
+mod plan;
+mod process;
+mod storm;
+mod telling;
 mod world;

@@ -1,5 +1,7 @@
 //! What a test acts in: one namespace, one account, one operator, one proxy.
 
+mod beside;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ pub struct World {
     pub operator: Option<Operator>,
     pub namespace: String,
     pub account: String,
+    /// The emulator behind the proxy.
+    emulator_url: String,
     options: OperatorOptions,
 }
 
@@ -25,28 +29,27 @@ pub struct World {
 async fn cluster() -> Result<&'static ControlPlane> {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let control_plane = ControlPlane::shared().await?;
-    INSTALLED
-        .get_or_try_init(|| async {
-            for command in ["crd", "rbac"] {
-                let printed = tokio::process::Command::new(BINARY)
-                    .arg(command)
-                    .output()
-                    .await?;
-                let printed = String::from_utf8(printed.stdout)?;
-                control_plane
-                    .kubectl_ok(&["apply", "--server-side", "-f", "-"], Some(&printed))
-                    .await?;
-            }
-            let established = [
-                "wait",
-                "--for=condition=Established",
-                "crd/multiregionapps.multiregion.dev",
-            ];
-            control_plane.kubectl_ok(&established, None).await?;
-            anyhow::Ok(())
-        })
-        .await?;
+    INSTALLED.get_or_try_init(|| install(control_plane)).await?;
     Ok(control_plane)
+}
+
+async fn install(control_plane: &ControlPlane) -> Result<()> {
+    for command in ["crd", "rbac"] {
+        let printed = tokio::process::Command::new(BINARY)
+            .arg(command)
+            .output()
+            .await?;
+        let printed = String::from_utf8(printed.stdout)?;
+        control_plane
+            .kubectl_ok(&["apply", "--server-side", "-f", "-"], Some(&printed))
+            .await?;
+    }
+    let established = [
+        "wait",
+        "--for=condition=Established",
+        "crd/multiregionapps.multiregion.dev",
+    ];
+    control_plane.kubectl_ok(&established, None).await.map(drop)
 }
 
 impl World {
@@ -63,8 +66,29 @@ impl World {
 
     /// A world on an AWS of its own.
     pub async fn at(emulator: &Emulator, name: &str, config: Config) -> Result<Self> {
+        Self::within(cluster().await?, emulator, name, config).await
+    }
+
+    /// A world in a cluster of its own, which nothing is installed in yet.
+    pub async fn in_cluster(
+        control_plane: &'static ControlPlane,
+        name: &str,
+        config: Config,
+    ) -> Result<Self> {
+        install(control_plane).await?;
+        let mut world =
+            Self::within(control_plane, Emulator::shared().await?, name, config).await?;
+        world.start().await?;
+        Ok(world)
+    }
+
+    async fn within(
+        control_plane: &'static ControlPlane,
+        emulator: &Emulator,
+        name: &str,
+        config: Config,
+    ) -> Result<Self> {
         static ACCOUNTS: AtomicU32 = AtomicU32::new(1);
-        let control_plane = cluster().await?;
         let proxy = Proxy::start(&emulator.url(), config).await?;
         let account = format!(
             "{:012}",
@@ -90,6 +114,7 @@ impl World {
             operator: None,
             namespace,
             account,
+            emulator_url: emulator.url(),
             options,
         })
     }
@@ -339,11 +364,7 @@ impl World {
     }
 
     pub fn log_tail(&self) -> String {
-        let log = self
-            .operator
-            .as_ref()
-            .and_then(|operator| std::fs::read_to_string(operator.log()).ok());
-        let log = log.unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(60)..];
         format!("the operator's log ends:\n{}", tail.join("\n"))

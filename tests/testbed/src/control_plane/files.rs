@@ -4,6 +4,7 @@ use std::fs::{OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
@@ -88,17 +89,22 @@ pub(super) fn remove_directory(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes a file that only its owner may read, whatever the umask.
+/// Writes a file that only its owner may read, whatever the umask. Who reads it meanwhile sees the old one or the new
+/// one, whole: the tests of a process share their service account's kubeconfig, and each writes it.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let unfinished = path.with_extension(format!("{}-{number}", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
-            .open(path)?;
+            .open(&unfinished)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(&unfinished, path)
     };
     write().with_context(|| format!("writing {}", path.display()))
 }
