@@ -1,0 +1,401 @@
+//! Everything the edge knows of the account: distributions as they are deployed, their policies and functions, and what
+//! admits CloudFront to the origins.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use xmltree::Element;
+
+use crate::api::Api;
+use crate::distribution::Distribution;
+use crate::policy::{CachePolicy, OriginRequestPolicy};
+use crate::recent::Recent;
+use crate::xml;
+
+/// A function of CloudFront's as it is published.
+#[derive(Debug, Clone)]
+pub(crate) struct EdgeFunction {
+    pub(crate) code: Arc<str>,
+    /// The ARN of the store that it reads.
+    pub(crate) store: Option<String>,
+}
+
+/// A Lambda function that a URL leads to.
+#[derive(Debug, Clone)]
+pub(crate) struct UrlFunction {
+    pub(crate) arn: String,
+    pub(crate) policy: Value,
+}
+
+/// An origin access control.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessControl {
+    pub(crate) kind: String,
+    pub(crate) signing: String,
+}
+
+/// A distribution as GetDistribution shows it, or not there.
+type Seen = Option<Arc<Distribution>>;
+
+/// What was read, each for as long as `age`.
+pub(crate) struct Registry {
+    pub(crate) control: Arc<Api>,
+    pub(crate) data: Arc<Api>,
+    age: Duration,
+    wait_for_deployed: bool,
+    hosts: Recent<Vec<(String, Vec<String>)>>,
+    distributions: Recent<Seen>,
+    /// What was last seen `Deployed`, by id.
+    deployed: Mutex<HashMap<String, Arc<Distribution>>>,
+    cache_policies: Recent<CachePolicy>,
+    origin_request_policies: Recent<OriginRequestPolicy>,
+    functions: Recent<EdgeFunction>,
+    access_controls: Recent<Option<AccessControl>>,
+    identities: Recent<Option<String>>,
+    bucket_policies: Recent<Option<Value>>,
+    url_functions: Recent<Option<UrlFunction>>,
+    url_names: Mutex<HashMap<String, String>>,
+    invalidations: Mutex<HashMap<String, Vec<String>>>,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        control: Arc<Api>,
+        data: Arc<Api>,
+        age: Duration,
+        wait_for_deployed: bool,
+    ) -> Self {
+        Self {
+            control,
+            data,
+            age,
+            wait_for_deployed,
+            hosts: Recent::default(),
+            distributions: Recent::default(),
+            deployed: Mutex::default(),
+            cache_policies: Recent::default(),
+            origin_request_policies: Recent::default(),
+            functions: Recent::default(),
+            access_controls: Recent::default(),
+            identities: Recent::default(),
+            bucket_policies: Recent::default(),
+            url_functions: Recent::default(),
+            url_names: Mutex::default(),
+            invalidations: Mutex::default(),
+        }
+    }
+
+    /// Has everything read again when it is next wanted.
+    pub(crate) fn expire(&self) {
+        self.hosts.expire();
+        self.distributions.expire();
+        self.cache_policies.expire();
+        self.origin_request_policies.expire();
+        self.functions.expire();
+        self.access_controls.expire();
+        self.identities.expire();
+        self.bucket_policies.expire();
+        self.url_functions.expire();
+    }
+
+    /// The distribution that serves a host name, as it is deployed.
+    pub(crate) async fn distribution(&self, host: &str) -> anyhow::Result<Seen> {
+        let known: Option<String> = self
+            .lock_deployed()
+            .values()
+            .find(|distribution| distribution.is_named(host))
+            .map(|distribution| distribution.id.clone());
+        if let Some(id) = known
+            && let Some(distribution) = self.deployed(&id).await?
+            && distribution.is_named(host)
+        {
+            return Ok(Some(distribution));
+        }
+        for (id, names) in self.hosts.get("", self.age, self.list()).await? {
+            let claims = names.iter().any(|name| {
+                name == host
+                    || name
+                        .strip_prefix('*')
+                        .is_some_and(|rest| host.ends_with(rest))
+            });
+            if claims
+                && let Some(distribution) = self.deployed(&id).await?
+                && distribution.is_named(host)
+            {
+                return Ok(Some(distribution));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What of a distribution is deployed: while a change is in progress, what was there before it.
+    async fn deployed(&self, id: &str) -> anyhow::Result<Seen> {
+        let read = async {
+            let root = self
+                .control
+                .cloudfront(&format!("distribution/{id}"))
+                .await?;
+            let parsed = root.map(|root| Distribution::parse(&root)).transpose()?;
+            anyhow::Ok(parsed.map(Arc::new))
+        };
+        let seen = self.distributions.get(id, self.age, read).await?;
+        let mut deployed = self.lock_deployed();
+        match seen {
+            None => {
+                deployed.remove(id);
+            }
+            Some(distribution) if distribution.deployed || !self.wait_for_deployed => {
+                deployed.insert(id.to_owned(), distribution);
+            }
+            Some(_) => {}
+        }
+        Ok(deployed.get(id).cloned())
+    }
+
+    fn lock_deployed(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Distribution>>> {
+        self.deployed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every distribution's id and names.
+    async fn list(&self) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+        let mut found = Vec::new();
+        let mut marker = String::new();
+        loop {
+            let path = format!("distribution{marker}");
+            let root = self
+                .control
+                .cloudfront(&path)
+                .await?
+                .context("no list of distributions")?;
+            for summary in xml::items(&root, "Items") {
+                let mut names: Vec<String> = xml::texts(summary, "Aliases/Items");
+                names.push(xml::text(summary, "DomainName"));
+                let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+                found.push((xml::text(summary, "Id"), names));
+            }
+            match xml::some(&root, "NextMarker") {
+                Some(next) if xml::is_true(&root, "IsTruncated") => {
+                    marker = format!("?Marker={next}")
+                }
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// The paths of invalidations that were made since this was last asked, of a distribution.
+    pub(crate) async fn new_invalidations(&self, id: &str) -> anyhow::Result<Vec<String>> {
+        let path = format!("distribution/{id}/invalidation");
+        let Some(root) = self.control.cloudfront(&path).await? else {
+            return Ok(Vec::new());
+        };
+        let ids: Vec<String> = xml::items(&root, "Items")
+            .into_iter()
+            .map(|summary| xml::text(summary, "Id"))
+            .collect();
+        let mut paths = Vec::new();
+        for invalidation in ids {
+            let seen = {
+                let mut known = self
+                    .invalidations
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                let known = known.entry(id.to_owned()).or_default();
+                let seen = known.contains(&invalidation);
+                if !seen {
+                    known.push(invalidation.clone());
+                }
+                seen
+            };
+            if !seen
+                && let Some(root) = self
+                    .control
+                    .cloudfront(&format!("{path}/{invalidation}"))
+                    .await?
+            {
+                paths.extend(xml::texts::<Vec<_>>(&root, "InvalidationBatch/Paths/Items"));
+            }
+        }
+        Ok(paths)
+    }
+
+    pub(crate) async fn cache_policy(&self, id: Option<&str>) -> anyhow::Result<CachePolicy> {
+        let Some(id) = id else {
+            return Ok(CachePolicy::default());
+        };
+        if let Some(managed) = CachePolicy::managed(id) {
+            return Ok(managed);
+        }
+        let read = async {
+            let config = self
+                .control
+                .cloudfront(&format!("cache-policy/{id}/config"))
+                .await?;
+            let config = config.with_context(|| format!("there is no cache policy {id}"))?;
+            Ok(CachePolicy::parse(&config))
+        };
+        self.cache_policies.get(id, self.age, read).await
+    }
+
+    pub(crate) async fn origin_request_policy(
+        &self,
+        id: Option<&str>,
+    ) -> anyhow::Result<OriginRequestPolicy> {
+        let Some(id) = id else {
+            return Ok(OriginRequestPolicy::default());
+        };
+        if let Some(managed) = OriginRequestPolicy::managed(id) {
+            return Ok(managed);
+        }
+        let read = async {
+            let config = self
+                .control
+                .cloudfront(&format!("origin-request-policy/{id}/config"))
+                .await?;
+            let config =
+                config.with_context(|| format!("there is no origin request policy {id}"))?;
+            Ok(OriginRequestPolicy::parse(&config))
+        };
+        self.origin_request_policies.get(id, self.age, read).await
+    }
+
+    /// A function's published code.
+    pub(crate) async fn function(&self, arn: &str) -> anyhow::Result<EdgeFunction> {
+        let name = arn.rsplit('/').next().unwrap_or(arn);
+        let read = async {
+            let path = format!("/2020-05-31/function/{name}?Stage=LIVE");
+            let code = self.control.get("cloudfront", "us-east-1", &path).await?;
+            let code = code.with_context(|| format!("{arn} is not published"))?;
+            let described = self
+                .control
+                .cloudfront(&format!("function/{name}/describe?Stage=LIVE"))
+                .await?;
+            let stores = described.as_ref().map(|root| {
+                let path = "FunctionConfig/KeyValueStoreAssociations/Items";
+                xml::items(root, path)
+                    .first()
+                    .map(|store| xml::text(store, "KeyValueStoreARN"))
+            });
+            Ok(EdgeFunction {
+                code: String::from_utf8(code.body().to_vec())?.into(),
+                store: stores.flatten(),
+            })
+        };
+        self.functions.get(arn, self.age, read).await
+    }
+
+    pub(crate) async fn access_control(&self, id: &str) -> anyhow::Result<Option<AccessControl>> {
+        let read = async {
+            let config = self
+                .control
+                .cloudfront(&format!("origin-access-control/{id}/config"))
+                .await?;
+            Ok(config.map(|config| AccessControl {
+                kind: xml::text(&config, "OriginAccessControlOriginType"),
+                signing: xml::text(&config, "SigningBehavior"),
+            }))
+        };
+        self.access_controls.get(id, self.age, read).await
+    }
+
+    /// The canonical user of an origin access identity.
+    pub(crate) async fn identity(&self, id: &str) -> anyhow::Result<Option<String>> {
+        let read = async {
+            let path = format!("origin-access-identity/cloudfront/{id}");
+            let root = self.control.cloudfront(&path).await?;
+            Ok(root
+                .as_ref()
+                .map(|root: &Element| xml::text(root, "S3CanonicalUserId")))
+        };
+        self.identities.get(id, self.age, read).await
+    }
+
+    /// A bucket's policy.
+    pub(crate) async fn bucket_policy(
+        &self,
+        region: &str,
+        bucket: &str,
+    ) -> anyhow::Result<Option<Value>> {
+        let path = format!("/{bucket}?policy");
+        let read = self.data.json("s3", region, &path);
+        self.bucket_policies.get(bucket, self.age, read).await
+    }
+
+    /// The function that the URL with this host leads to.
+    pub(crate) async fn url_function(
+        &self,
+        region: &str,
+        host: &str,
+    ) -> anyhow::Result<Option<UrlFunction>> {
+        let read = self.read_url_function(region, host);
+        self.url_functions.get(host, self.age, read).await
+    }
+
+    async fn read_url_function(
+        &self,
+        region: &str,
+        host: &str,
+    ) -> anyhow::Result<Option<UrlFunction>> {
+        let known = self.lock_names().get(host).cloned();
+        let name = match known {
+            Some(name) if self.url_is(region, &name, host).await? => name,
+            _ => match self.search_url(region, host).await? {
+                Some(name) => name,
+                None => return Ok(None),
+            },
+        };
+        self.lock_names().insert(host.to_owned(), name.clone());
+        let path = format!("/2015-03-31/functions/{name}/policy");
+        let answer = self.data.json("lambda", region, &path).await?;
+        let policy = answer
+            .as_ref()
+            .and_then(|answer| answer["Policy"].as_str())
+            .and_then(|policy| serde_json::from_str(policy).ok())
+            .unwrap_or_default();
+        let account = &self.data.signer().account;
+        Ok(Some(UrlFunction {
+            arn: format!("arn:aws:lambda:{region}:{account}:function:{name}"),
+            policy,
+        }))
+    }
+
+    fn lock_names(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        self.url_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// AWS has no look-up from a URL to its function: each function is asked for its URL.
+    async fn search_url(&self, region: &str, host: &str) -> anyhow::Result<Option<String>> {
+        let mut marker = String::new();
+        loop {
+            let path = format!("/2015-03-31/functions{marker}");
+            let list = self
+                .data
+                .json("lambda", region, &path)
+                .await?
+                .unwrap_or_default();
+            for function in list["Functions"].as_array().into_iter().flatten() {
+                let name = function["FunctionName"].as_str().unwrap_or_default();
+                if self.url_is(region, name, host).await? {
+                    return Ok(Some(name.to_owned()));
+                }
+            }
+            match list["NextMarker"].as_str() {
+                Some(next) if !next.is_empty() => marker = format!("?Marker={next}"),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    async fn url_is(&self, region: &str, name: &str, host: &str) -> anyhow::Result<bool> {
+        let path = format!("/2021-10-31/functions/{name}/url");
+        let config = self.data.json("lambda", region, &path).await?;
+        let url = config
+            .as_ref()
+            .and_then(|config| config["FunctionUrl"].as_str());
+        Ok(url.is_some_and(|url| url == format!("https://{host}/")))
+    }
+}

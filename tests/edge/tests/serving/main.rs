@@ -1,0 +1,16 @@
+//! What the edge makes of distributions of the real emulator, and of origins that fail.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod access;
+mod caching;
+mod config;
+mod control;
+mod failover;
+mod functions;
+mod routing;
+mod world;
