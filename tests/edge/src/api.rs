@@ -1,6 +1,8 @@
 //! The AWS API as the edge reads it: signed requests over plain HTTP, and nothing that writes.
 
-use std::time::{Duration, SystemTime};
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use aws_credential_types::Credentials;
@@ -20,6 +22,10 @@ use xmltree::Element;
 
 /// A read takes no longer than this.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A read whose older answer would do takes no longer than this.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Where reading failed, older answers do for so long without asking.
+const AWAY: Duration = Duration::from_secs(2);
 
 /// Whose requests they are: on an emulator, the access key id is the account.
 #[derive(Debug, Clone)]
@@ -77,6 +83,7 @@ pub(crate) struct Api {
     authority: String,
     signer: Signer,
     client: Client<HttpConnector, Full<Bytes>>,
+    away_until: Mutex<Option<Instant>>,
 }
 
 impl Api {
@@ -86,7 +93,39 @@ impl Api {
             authority: authority(endpoint)?,
             signer,
             client: Client::builder(TokioExecutor::new()).build_http(),
+            away_until: Mutex::default(),
         })
+    }
+
+    /// Reads what is known from before, and may have changed. An edge does not need the API to serve, so that it is
+    /// asked no longer than a viewer may notice, and not at all right after it failed to answer.
+    ///
+    /// # Errors
+    /// If the older answer has to do.
+    pub(crate) async fn again<T>(
+        &self,
+        read: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        if self.away().is_some_and(|until| Instant::now() < until) {
+            bail!("the API did not answer a moment ago");
+        }
+        let outcome = match tokio::time::timeout(PATIENCE, read).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(anyhow::anyhow!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        *self.away() = outcome.is_err().then(|| Instant::now() + AWAY);
+        outcome
+    }
+
+    /// Asks again, though there was no answer a moment ago.
+    pub(crate) fn retry(&self) {
+        *self.away() = None;
+    }
+
+    fn away(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.away_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose requests these are.

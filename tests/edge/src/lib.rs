@@ -23,7 +23,7 @@
 //! A request goes: `serve.rs` → `registry.rs` (what is deployed, read by `api.rs`, kept by `recent.rs`) →
 //! `distribution.rs` → `runtime.rs` and `event.rs` (the function, which reads `store.rs`) → `viewer.rs` and `policy.rs`
 //! (key and forwarded parts) → `cache.rs` → `admission.rs` and `access.rs` (signed, and judged) → `origin.rs`, unless
-//! `fault.rs` has something against it. `admin.rs` is the edge's own API under `/_edge/`.
+//! `fault.rs` has something against it. `answer.rs` words what the edge says itself; `admin.rs` is the edge's own API under `/_edge/`.
 //!
 //! Not served: viewer-response functions, Lambda@Edge, response headers policies, custom error *pages*, ranges and
 //! conditional requests, compression, and serving what is stale while origins fail.
@@ -31,6 +31,7 @@
 mod access;
 mod admin;
 mod admission;
+mod answer;
 mod api;
 mod cache;
 mod distribution;

@@ -6,7 +6,9 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::debug;
+
+use crate::api::Api;
 
 /// Values by key, each with the time at which it was read; no time is "read it again".
 pub(crate) struct Recent<T> {
@@ -22,36 +24,39 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: Clone> Recent<T> {
-    /// The value of a key, no older than `age`, unless reading fails and there is an older one.
+    /// The value of a key, no older than `age`, unless the API does not answer and there is an older one.
     ///
     /// # Errors
     /// If reading fails and there is no older value.
-    pub(crate) async fn get<F>(&self, key: &str, age: Duration, read: F) -> anyhow::Result<T>
+    pub(crate) async fn get<F>(
+        &self,
+        api: &Api,
+        key: &str,
+        age: Duration,
+        read: F,
+    ) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
         let known = self.lock().get(key).cloned();
-        if let Some((Some(at), value)) = &known
-            && at.elapsed() < age
-        {
-            return Ok(value.clone());
-        }
-        match (read.await, known) {
-            (Ok(value), _) => {
-                self.lock()
-                    .insert(key.to_owned(), (Some(Instant::now()), value.clone()));
-                Ok(value)
-            }
-            (Err(error), Some((_, value))) => {
-                warn!(
-                    key,
-                    error = format!("{error:#}"),
-                    "serving by what was read before"
-                );
-                Ok(value)
-            }
-            (Err(error), None) => Err(error),
-        }
+        let value = match known {
+            Some((Some(at), value)) if at.elapsed() < age => return Ok(value),
+            Some((_, older)) => match api.again(read).await {
+                Ok(value) => value,
+                Err(error) => {
+                    debug!(
+                        key,
+                        error = format!("{error:#}"),
+                        "serving by what was read before"
+                    );
+                    return Ok(older);
+                }
+            },
+            None => read.await?,
+        };
+        self.lock()
+            .insert(key.to_owned(), (Some(Instant::now()), value.clone()));
+        Ok(value)
     }
 
     /// Has everything read again when it is next wanted.
@@ -74,15 +79,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_is_read_again_when_old_and_kept_when_reading_fails() {
+        let signer = crate::api::Signer {
+            account: "111122223333".to_owned(),
+            secret: "test".to_owned(),
+        };
+        let api = Api::new("http://127.0.0.1:1", signer).expect("a URL");
         let recent = Recent::default();
-        let read = |value: u8| async move { Ok(value) };
-        assert_eq!(recent.get("a", LONG, read(1)).await.ok(), Some(1));
-        assert_eq!(recent.get("a", LONG, read(2)).await.ok(), Some(1));
-        assert_eq!(recent.get("a", Duration::ZERO, read(3)).await.ok(), Some(3));
+        let get = async |key: &str, age, value: Option<u8>| {
+            let read = async { value.ok_or_else(|| anyhow::anyhow!("away")) };
+            recent.get(&api, key, age, read).await.ok()
+        };
+        assert_eq!(get("a", LONG, Some(1)).await, Some(1));
+        assert_eq!(get("a", LONG, Some(2)).await, Some(1));
+        assert_eq!(get("a", Duration::ZERO, Some(3)).await, Some(3));
         recent.expire();
-        let away = async { anyhow::bail!("away") };
-        assert_eq!(recent.get("a", LONG, away).await.ok(), Some(3));
-        let away = async { anyhow::bail!("away") };
-        assert!(recent.get("b", LONG, away).await.is_err());
+        assert_eq!(get("a", LONG, None).await, Some(3));
+        assert_eq!(
+            get("a", LONG, Some(4)).await,
+            Some(3),
+            "not asked again at once"
+        );
+        assert_eq!(get("b", LONG, None).await, None);
+        api.retry();
+        assert_eq!(get("a", LONG, Some(4)).await, Some(4));
     }
 }

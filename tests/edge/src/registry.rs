@@ -1,7 +1,10 @@
 //! Everything the edge knows of the account: distributions as they are deployed, their policies and functions, and what
 //! admits CloudFront to the origins.
 
-use std::collections::HashMap;
+mod function_urls;
+mod invalidations;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,7 +61,8 @@ pub(crate) struct Registry {
     bucket_policies: Recent<Option<Value>>,
     url_functions: Recent<Option<UrlFunction>>,
     url_names: Mutex<HashMap<String, String>>,
-    invalidations: Mutex<HashMap<String, Vec<String>>>,
+    invalidations: Recent<BTreeSet<String>>,
+    seen_invalidations: Mutex<HashMap<String, BTreeSet<String>>>,
 }
 
 impl Registry {
@@ -84,12 +88,15 @@ impl Registry {
             bucket_policies: Recent::default(),
             url_functions: Recent::default(),
             url_names: Mutex::default(),
-            invalidations: Mutex::default(),
+            invalidations: Recent::default(),
+            seen_invalidations: Mutex::default(),
         }
     }
 
     /// Has everything read again when it is next wanted.
     pub(crate) fn expire(&self) {
+        self.control.retry();
+        self.data.retry();
         self.hosts.expire();
         self.distributions.expire();
         self.cache_policies.expire();
@@ -99,6 +106,7 @@ impl Registry {
         self.identities.expire();
         self.bucket_policies.expire();
         self.url_functions.expire();
+        self.invalidations.expire();
     }
 
     /// The distribution that serves a host name, as it is deployed.
@@ -114,7 +122,11 @@ impl Registry {
         {
             return Ok(Some(distribution));
         }
-        for (id, names) in self.hosts.get("", self.age, self.list()).await? {
+        for (id, names) in self
+            .hosts
+            .get(&self.control, "", self.age, self.list())
+            .await?
+        {
             let claims = names.iter().any(|name| {
                 name == host
                     || name
@@ -141,7 +153,10 @@ impl Registry {
             let parsed = root.map(|root| Distribution::parse(&root)).transpose()?;
             anyhow::Ok(parsed.map(Arc::new))
         };
-        let seen = self.distributions.get(id, self.age, read).await?;
+        let seen = self
+            .distributions
+            .get(&self.control, id, self.age, read)
+            .await?;
         let mut deployed = self.lock_deployed();
         match seen {
             None => {
@@ -185,42 +200,6 @@ impl Registry {
         }
     }
 
-    /// The paths of invalidations that were made since this was last asked, of a distribution.
-    pub(crate) async fn new_invalidations(&self, id: &str) -> anyhow::Result<Vec<String>> {
-        let path = format!("distribution/{id}/invalidation");
-        let Some(root) = self.control.cloudfront(&path).await? else {
-            return Ok(Vec::new());
-        };
-        let ids: Vec<String> = xml::items(&root, "Items")
-            .into_iter()
-            .map(|summary| xml::text(summary, "Id"))
-            .collect();
-        let mut paths = Vec::new();
-        for invalidation in ids {
-            let seen = {
-                let mut known = self
-                    .invalidations
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                let known = known.entry(id.to_owned()).or_default();
-                let seen = known.contains(&invalidation);
-                if !seen {
-                    known.push(invalidation.clone());
-                }
-                seen
-            };
-            if !seen
-                && let Some(root) = self
-                    .control
-                    .cloudfront(&format!("{path}/{invalidation}"))
-                    .await?
-            {
-                paths.extend(xml::texts::<Vec<_>>(&root, "InvalidationBatch/Paths/Items"));
-            }
-        }
-        Ok(paths)
-    }
-
     pub(crate) async fn cache_policy(&self, id: Option<&str>) -> anyhow::Result<CachePolicy> {
         let Some(id) = id else {
             return Ok(CachePolicy::default());
@@ -236,7 +215,9 @@ impl Registry {
             let config = config.with_context(|| format!("there is no cache policy {id}"))?;
             Ok(CachePolicy::parse(&config))
         };
-        self.cache_policies.get(id, self.age, read).await
+        self.cache_policies
+            .get(&self.control, id, self.age, read)
+            .await
     }
 
     pub(crate) async fn origin_request_policy(
@@ -258,7 +239,9 @@ impl Registry {
                 config.with_context(|| format!("there is no origin request policy {id}"))?;
             Ok(OriginRequestPolicy::parse(&config))
         };
-        self.origin_request_policies.get(id, self.age, read).await
+        self.origin_request_policies
+            .get(&self.control, id, self.age, read)
+            .await
     }
 
     /// A function's published code.
@@ -283,7 +266,7 @@ impl Registry {
                 store: stores.flatten(),
             })
         };
-        self.functions.get(arn, self.age, read).await
+        self.functions.get(&self.control, arn, self.age, read).await
     }
 
     pub(crate) async fn access_control(&self, id: &str) -> anyhow::Result<Option<AccessControl>> {
@@ -297,7 +280,9 @@ impl Registry {
                 signing: xml::text(&config, "SigningBehavior"),
             }))
         };
-        self.access_controls.get(id, self.age, read).await
+        self.access_controls
+            .get(&self.control, id, self.age, read)
+            .await
     }
 
     /// The canonical user of an origin access identity.
@@ -309,7 +294,7 @@ impl Registry {
                 .as_ref()
                 .map(|root: &Element| xml::text(root, "S3CanonicalUserId")))
         };
-        self.identities.get(id, self.age, read).await
+        self.identities.get(&self.control, id, self.age, read).await
     }
 
     /// A bucket's policy.
@@ -320,82 +305,8 @@ impl Registry {
     ) -> anyhow::Result<Option<Value>> {
         let path = format!("/{bucket}?policy");
         let read = self.data.json("s3", region, &path);
-        self.bucket_policies.get(bucket, self.age, read).await
-    }
-
-    /// The function that the URL with this host leads to.
-    pub(crate) async fn url_function(
-        &self,
-        region: &str,
-        host: &str,
-    ) -> anyhow::Result<Option<UrlFunction>> {
-        let read = self.read_url_function(region, host);
-        self.url_functions.get(host, self.age, read).await
-    }
-
-    async fn read_url_function(
-        &self,
-        region: &str,
-        host: &str,
-    ) -> anyhow::Result<Option<UrlFunction>> {
-        let known = self.lock_names().get(host).cloned();
-        let name = match known {
-            Some(name) if self.url_is(region, &name, host).await? => name,
-            _ => match self.search_url(region, host).await? {
-                Some(name) => name,
-                None => return Ok(None),
-            },
-        };
-        self.lock_names().insert(host.to_owned(), name.clone());
-        let path = format!("/2015-03-31/functions/{name}/policy");
-        let answer = self.data.json("lambda", region, &path).await?;
-        let policy = answer
-            .as_ref()
-            .and_then(|answer| answer["Policy"].as_str())
-            .and_then(|policy| serde_json::from_str(policy).ok())
-            .unwrap_or_default();
-        let account = &self.data.signer().account;
-        Ok(Some(UrlFunction {
-            arn: format!("arn:aws:lambda:{region}:{account}:function:{name}"),
-            policy,
-        }))
-    }
-
-    fn lock_names(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
-        self.url_names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// AWS has no look-up from a URL to its function: each function is asked for its URL.
-    async fn search_url(&self, region: &str, host: &str) -> anyhow::Result<Option<String>> {
-        let mut marker = String::new();
-        loop {
-            let path = format!("/2015-03-31/functions{marker}");
-            let list = self
-                .data
-                .json("lambda", region, &path)
-                .await?
-                .unwrap_or_default();
-            for function in list["Functions"].as_array().into_iter().flatten() {
-                let name = function["FunctionName"].as_str().unwrap_or_default();
-                if self.url_is(region, name, host).await? {
-                    return Ok(Some(name.to_owned()));
-                }
-            }
-            match list["NextMarker"].as_str() {
-                Some(next) if !next.is_empty() => marker = format!("?Marker={next}"),
-                _ => return Ok(None),
-            }
-        }
-    }
-
-    async fn url_is(&self, region: &str, name: &str, host: &str) -> anyhow::Result<bool> {
-        let path = format!("/2021-10-31/functions/{name}/url");
-        let config = self.data.json("lambda", region, &path).await?;
-        let url = config
-            .as_ref()
-            .and_then(|config| config["FunctionUrl"].as_str());
-        Ok(url.is_some_and(|url| url == format!("https://{host}/")))
+        self.bucket_policies
+            .get(&self.data, bucket, self.age, read)
+            .await
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use tracing::warn;
+use tracing::debug;
 
 use crate::api::Api;
 
@@ -84,31 +84,39 @@ impl Stores {
 
     /// Reads, and gives what was there as long ago as changes take.
     async fn read(&self, path: &str) -> anyhow::Result<Option<Value>> {
-        let read = self
-            .api
-            .json("cloudfront-keyvaluestore", "us-east-1", path)
-            .await;
+        // Signed for every region, as the stores' clients do: no one region's trouble is on the way.
+        let read = self.api.json("cloudfront-keyvaluestore", "*", path);
+        let known = self.lock().contains_key(path);
+        let read = if known {
+            self.api.again(read).await
+        } else {
+            read.await
+        };
         let now = Instant::now();
         let delay = self.settings().delay;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let history = seen.entry(path.to_owned()).or_default();
+        let mut seen = self.lock();
         match read {
-            Ok(value) if history.last().is_none_or(|(_, last)| *last != value) => {
-                history.push((now, value));
+            Ok(value) => {
+                let history = seen.entry(path.to_owned()).or_default();
+                if history.last().is_none_or(|(_, last)| *last != value) {
+                    history.push((now, value));
+                }
             }
-            Ok(_) => {}
             // The edge has its own copy, and the API is not on the way to it.
-            Err(error) if !history.is_empty() => {
-                warn!(path, error = format!("{error:#}"), "the last value stands")
+            Err(error) if known => {
+                debug!(path, error = format!("{error:#}"), "the last value stands")
             }
             Err(error) => return Err(error),
         }
+        let history = seen.entry(path.to_owned()).or_default();
         let arrived = history
             .iter()
             .rposition(|(at, _)| now.duration_since(*at) >= delay);
-        let index = arrived.unwrap_or(0);
-        let value = history[index].1.clone();
-        history.drain(..index);
-        Ok(value)
+        history.drain(..arrived.unwrap_or(0));
+        Ok(history.first().and_then(|(_, value)| value.clone()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, History>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,8 @@
 //! A viewer's request as CloudFront sees it: what a function may change, and what a cache key is made of.
 
-use hyper::HeaderMap;
+use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, Request};
 
 use crate::policy::{CachePolicy, Names, OriginRequestPolicy};
 
@@ -42,6 +43,33 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
+    /// Reads a request. TLS ends before the edge: `X-Forwarded-Proto` says what the viewer spoke.
+    pub(crate) fn read(request: Request<Bytes>, ip: String) -> (Self, Bytes) {
+        let (parts, body) = request.into_parts();
+        let text = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        let host = text("host").unwrap_or_default();
+        let host = host
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let viewer = Self {
+            method: parts.method.to_string(),
+            https: text("x-forwarded-proto") == Some("https"),
+            ip,
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            host,
+            headers: parts.headers,
+        };
+        (viewer, body)
+    }
+
     /// Whether an origin group's second origin may be asked: not after what could have changed something.
     pub(crate) fn may_fail_over(&self) -> bool {
         ["GET", "HEAD", "OPTIONS"].contains(&self.method.as_str())

@@ -22,7 +22,7 @@ async fn pair(statuses: &[u16], extra: &str) -> Pair {
     let origins = [server_with("one", extra), server("two")];
     let mut config = Config::of(&origins, Behavior::to("both"));
     config.groups = vec![group("both", ["one", "two"], statuses)];
-    config.error_ttls = [400, 403, 404, 500, 502, 503, 504]
+    config.error_ttls = [400, 403, 404, 500, 501, 502, 503, 504]
         .map(|status| (status, 0))
         .to_vec();
     let shop = world.distribution(&config).await;
@@ -42,7 +42,10 @@ fn first() -> Target {
 async fn each_listed_status_fails_over_and_no_other() {
     let listed = [403, 500, 502, 503, 504];
     let Pair {
-        one, world, shop, ..
+        one,
+        two: _two,
+        world,
+        shop,
     } = pair(&listed, "").await;
     for status in [200, 302, 400, 403, 404, 429, 500, 501, 502, 503, 504] {
         one.answer(status);
@@ -104,7 +107,10 @@ async fn the_seconds_answer_stands_whatever_it_is() {
 #[tokio::test]
 async fn no_connection_counts_as_503_and_no_answer_as_504() {
     let Pair {
-        one, world, shop, ..
+        one,
+        two: _two,
+        world,
+        shop,
     } = pair(&[503], "").await;
     world.edge.fail(first(), Fault::Refuse);
     assert_eq!(world.get(&shop, "/").await.told().1, "two");
@@ -117,7 +123,10 @@ async fn no_connection_counts_as_503_and_no_answer_as_504() {
     );
 
     let Pair {
-        one, world, shop, ..
+        one,
+        two: _two,
+        world,
+        shop,
     } = pair(&[504], "").await;
     one.script.lock().unwrap().hangs = true;
     assert_eq!(
@@ -135,7 +144,10 @@ async fn no_connection_counts_as_503_and_no_answer_as_504() {
 #[tokio::test]
 async fn a_closed_port_fails_over() {
     let Pair {
-        one, world, shop, ..
+        one,
+        two: _two,
+        world,
+        shop,
     } = pair(&[500, 502, 503, 504], "").await;
     drop(one);
     // The listener goes with its task, which ends when it is next looked at.
@@ -152,7 +164,12 @@ async fn a_closed_port_fails_over() {
 #[tokio::test]
 async fn a_black_hole_costs_all_attempts_times_the_connection_timeout() {
     let two_attempts = "<ConnectionAttempts>2</ConnectionAttempts>";
-    let Pair { world, shop, .. } = pair(&[500, 502, 503, 504], two_attempts).await;
+    let Pair {
+        one: _one,
+        two: _two,
+        world,
+        shop,
+    } = pair(&[500, 502, 503, 504], two_attempts).await;
     world.edge.fail(first(), Fault::BlackHole);
     let start = Instant::now();
     let reply = world.get(&shop, "/").await;
@@ -177,7 +194,10 @@ async fn a_black_hole_costs_all_attempts_times_the_connection_timeout() {
 async fn a_hanging_origin_is_asked_again_for_get_and_never_for_post() {
     let two_attempts = "<ConnectionAttempts>2</ConnectionAttempts>";
     let Pair {
-        one, world, shop, ..
+        one,
+        two: _two,
+        world,
+        shop,
     } = pair(&[504], two_attempts).await;
     one.script.lock().unwrap().hangs = true;
     assert_eq!(
@@ -193,7 +213,12 @@ async fn a_hanging_origin_is_asked_again_for_get_and_never_for_post() {
 #[tokio::test]
 async fn a_reset_is_a_502_and_is_not_tried_again() {
     let two_attempts = "<ConnectionAttempts>2</ConnectionAttempts>";
-    let Pair { world, shop, .. } = pair(&[502], two_attempts).await;
+    let Pair {
+        one: _one,
+        two: _two,
+        world,
+        shop,
+    } = pair(&[502], two_attempts).await;
     world
         .edge
         .fail(Target::Host("one.origin.test".to_owned()), Fault::Reset);
@@ -208,7 +233,10 @@ async fn a_reset_is_a_502_and_is_not_tried_again() {
 #[tokio::test]
 async fn every_request_begins_with_the_first_origin_again() {
     let Pair {
-        one, world, shop, ..
+        one,
+        two: _two,
+        world,
+        shop,
     } = pair(&[500], "").await;
     one.answer(500);
     assert_eq!(world.get(&shop, "/").await.told().1, "two");
@@ -221,7 +249,10 @@ async fn custom_headers_and_the_origins_own_host_are_sent() {
     let header = "<CustomHeaders><Quantity>1</Quantity><Items><OriginCustomHeader><HeaderName>X-From</HeaderName>\
                   <HeaderValue>edge</HeaderValue></OriginCustomHeader></Items></CustomHeaders><OriginPath>/site</OriginPath>";
     let Pair {
-        one, world, shop, ..
+        one,
+        two: _two,
+        world,
+        shop,
     } = pair(&[500], header).await;
     world
         .ask("GET", &shop.host, "/a%20b?c=d", &[("x-from", "viewer")], "")

@@ -1,10 +1,6 @@
 //! What the edge makes of distributions of the real emulator, and of origins that fail.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
 mod caching;

@@ -1,8 +1,8 @@
 //! Which distribution, which behaviour, and whether a request may come in at all.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use strict_aws::{Config as ProxyConfig, Proxy};
+use strict_aws::{Config as ProxyConfig, Fault, FaultKind, Proxy};
 use testbed::Emulator;
 
 use crate::config::{Behavior, Config, server};
@@ -64,6 +64,8 @@ async fn http_is_redirected_or_refused_as_the_behaviour_says() {
         reply.header("location"),
         format!("https://{}/a?b=c", shop.host)
     );
+    let reply = world.ask_plainly("POST", &shop.host, "/a", &[], "x").await;
+    assert_eq!(reply.status, 307);
     let reply = world.ask_plainly("GET", &shop.host, "/only", &[], "").await;
     assert_eq!((reply.status, one.count()), (403, 0));
     assert_eq!(world.get(&shop, "/only").await.status, 200);
@@ -135,4 +137,26 @@ async fn the_edge_serves_on_while_the_api_is_away() {
     assert_eq!(world.get(&shop, "/").await.status, 200);
     drop(proxy);
     assert_eq!(world.get(&shop, "/").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_api_that_never_answers_holds_up_viewers_for_a_moment_only() {
+    let one = Server::start("one").await;
+    let emulator = Emulator::shared().await.unwrap();
+    let proxy = Proxy::start(&emulator.url(), ProxyConfig::transparent())
+        .await
+        .unwrap();
+    let world = World::at(&proxy.url(), &[("one", &one)]).await;
+    let shop = world
+        .distribution(&Config::of(&[server("one")], Behavior::to("one")))
+        .await;
+    assert_eq!(world.get(&shop, "/").await.status, 200);
+    proxy.configure(|config| config.faults.push(Fault::new(FaultKind::BlackHole)));
+    let start = Instant::now();
+    assert_eq!(world.get(&shop, "/").await.status, 200);
+    let first = start.elapsed();
+    assert_eq!(world.get(&shop, "/").await.status, 200);
+    let second = start.elapsed() - first;
+    assert!(first < Duration::from_secs(4), "{first:?}");
+    assert!(second < Duration::from_secs(1), "{second:?}");
 }
