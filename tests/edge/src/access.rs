@@ -39,20 +39,24 @@ impl Ask<'_> {
     }
 
     fn applies(&self, statement: &Value) -> bool {
-        self.principal(&statement["Principal"])
-            && texts(&statement["Action"])
+        // Actions do not mind case.
+        let action = self.action.to_ascii_lowercase();
+        let acts = |value: &Value| {
+            texts(value)
                 .iter()
-                // Actions do not mind case.
-                .any(|action| {
-                    pattern::matches(
-                        &action.to_ascii_lowercase(),
-                        &self.action.to_ascii_lowercase(),
-                    )
-                })
-            && texts(&statement["Resource"])
+                .any(|one| pattern::matches(&one.to_ascii_lowercase(), &action))
+        };
+        let covers = |value: &Value| {
+            texts(value)
                 .iter()
-                .any(|resource| pattern::matches(resource, self.resource))
-            && self.conditions(&statement["Condition"])
+                .any(|one| pattern::matches(one, self.resource))
+        };
+        stated(statement, "Principal", |value| self.principal(value))
+            && stated(statement, "Action", acts)
+            && stated(statement, "Resource", covers)
+            && self
+                .conditions(&statement["Condition"])
+                .unwrap_or(statement["Effect"] == "Deny")
     }
 
     fn principal(&self, wanted: &Value) -> bool {
@@ -73,39 +77,49 @@ impl Ask<'_> {
         }
     }
 
-    fn conditions(&self, conditions: &Value) -> bool {
-        let Some(operators) = conditions.as_object() else {
-            return true;
-        };
-        operators.iter().all(|(operator, keys)| {
-            keys.as_object().is_some_and(|keys| {
-                keys.iter()
-                    .all(|(key, values)| self.condition(operator, key, &texts(values)))
-            })
-        })
+    /// Whether all conditions hold; `None` if one of them cannot be judged. Then a statement denies and does not allow.
+    fn conditions(&self, conditions: &Value) -> Option<bool> {
+        for (operator, keys) in conditions.as_object().into_iter().flatten() {
+            for (key, values) in keys.as_object().into_iter().flatten() {
+                if !self.condition(operator, key, &texts(values))? {
+                    return Some(false);
+                }
+            }
+        }
+        Some(true)
     }
 
-    /// One condition. An operator that is not known here holds for nobody: what cannot be judged is not let through.
-    fn condition(&self, operator: &str, key: &str, wanted: &[String]) -> bool {
+    fn condition(&self, operator: &str, key: &str, wanted: &[String]) -> Option<bool> {
         let found = self.context.get(key.to_ascii_lowercase().as_str());
         let (operator, if_exists) = match operator.strip_suffix("IfExists") {
             Some(operator) => (operator, true),
             None => (operator, false),
         };
-        let Some(found) = found else {
-            return if_exists || operator.contains("Not");
+        let any = |equal: &dyn Fn(&str, &str) -> bool| {
+            found.map(|found| wanted.iter().any(|one| equal(one, found)))
         };
-        let any = |equal: &dyn Fn(&str) -> bool| wanted.iter().any(|one| equal(one));
-        match operator {
-            "StringEquals" => any(&|one| one == found),
-            "StringNotEquals" => !any(&|one| one == found),
-            "StringEqualsIgnoreCase" | "Bool" => any(&|one| one.eq_ignore_ascii_case(found)),
-            "StringLike" | "ArnLike" | "ArnEquals" => any(&|one| pattern::matches(one, found)),
-            "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => {
-                !any(&|one| pattern::matches(one, found))
+        let (holds, negated) = match operator {
+            "StringEquals" => (any(&|one, found| one == found), false),
+            "StringNotEquals" => (any(&|one, found| one == found), true),
+            "StringEqualsIgnoreCase" | "Bool" => {
+                (any(&|one, found| one.eq_ignore_ascii_case(found)), false)
             }
-            _ => false,
-        }
+            "StringLike" | "ArnLike" | "ArnEquals" => (any(&pattern::matches), false),
+            "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => (any(&pattern::matches), true),
+            _ => return None,
+        };
+        // A key that the request lacks equals nothing.
+        Some(holds.map_or(if_exists || negated, |holds| holds != negated))
+    }
+}
+
+/// Whether a part of a statement holds, which may be stated by its opposite (`NotPrincipal`).
+fn stated(statement: &Value, part: &str, holds: impl Fn(&Value) -> bool) -> bool {
+    match statement.get(part) {
+        Some(value) => holds(value),
+        None => statement
+            .get(format!("Not{part}"))
+            .is_some_and(|value| !holds(value)),
     }
 }
 
@@ -239,9 +253,36 @@ mod tests {
 
     #[test]
     fn what_cannot_be_judged_is_not_let_through() {
+        let unknown = json!({"IpAddress": {"aws:SourceIp": "0.0.0.0/0"}});
+        for statement in [0, 1] {
+            let mut policy = bucket_policy(OURS);
+            policy["Statement"][statement]["Condition"] = unknown.clone();
+            assert!(
+                !allowed(
+                    &policy,
+                    &Principal::CloudFront,
+                    "s3:GetObject",
+                    "arn:aws:s3:::b/x"
+                ),
+                "{statement}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_denial_of_all_but_one_is_of_cloudfront() {
         let mut policy = bucket_policy(OURS);
-        policy["Statement"][1]["Condition"] = json!({"IpAddress": {"aws:SourceIp": "0.0.0.0/0"}});
+        let admin = json!({"AWS": "arn:aws:iam::111122223333:role/admin"});
+        policy["Statement"][0] =
+            json!({"Effect": "Deny", "NotPrincipal": admin, "Action": "s3:*", "Resource": "*"});
         assert!(!allowed(
+            &policy,
+            &Principal::CloudFront,
+            "s3:GetObject",
+            "arn:aws:s3:::b/x"
+        ));
+        policy["Statement"][0]["NotPrincipal"] = json!({"Service": "cloudfront.amazonaws.com"});
+        assert!(allowed(
             &policy,
             &Principal::CloudFront,
             "s3:GetObject",

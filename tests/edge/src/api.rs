@@ -1,5 +1,6 @@
 //! The AWS API as the edge reads it: signed requests over plain HTTP, and nothing that writes.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -83,7 +84,8 @@ pub(crate) struct Api {
     authority: String,
     signer: Signer,
     client: Client<HttpConnector, Full<Bytes>>,
-    away_until: Mutex<Option<Instant>>,
+    /// The regions that did not answer a moment ago, each until when.
+    away: Mutex<HashMap<String, Instant>>,
 }
 
 impl Api {
@@ -93,39 +95,44 @@ impl Api {
             authority: authority(endpoint)?,
             signer,
             client: Client::builder(TokioExecutor::new()).build_http(),
-            away_until: Mutex::default(),
+            away: Mutex::default(),
         })
     }
 
-    /// Reads what is known from before, and may have changed. An edge does not need the API to serve, so that it is
+    /// Reads something of a region's that is known from before, and may have changed. An edge does not need the API to serve, so that it is
     /// asked no longer than a viewer may notice, and not at all right after it failed to answer.
     ///
     /// # Errors
     /// If the older answer has to do.
     pub(crate) async fn again<T>(
         &self,
+        region: &str,
         read: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        if self.away().is_some_and(|until| Instant::now() < until) {
-            bail!("the API did not answer a moment ago");
+        if self
+            .away()
+            .get(region)
+            .is_some_and(|until| Instant::now() < *until)
+        {
+            bail!("the API of {region} did not answer a moment ago");
         }
         let outcome = match tokio::time::timeout(PATIENCE, read).await {
             Ok(outcome) => outcome,
             Err(_) => Err(anyhow::anyhow!("no answer within {} s", PATIENCE.as_secs())),
         };
-        *self.away() = outcome.is_err().then(|| Instant::now() + AWAY);
+        if outcome.is_err() {
+            self.away().insert(region.to_owned(), Instant::now() + AWAY);
+        }
         outcome
     }
 
     /// Asks again, though there was no answer a moment ago.
     pub(crate) fn retry(&self) {
-        *self.away() = None;
+        self.away().clear();
     }
 
-    fn away(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.away_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn away(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose requests these are.

@@ -24,13 +24,13 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: Clone> Recent<T> {
-    /// The value of a key, no older than `age`, unless the API does not answer and there is an older one.
+    /// The value of a key that a region's API knows, no older than `age`, unless the API does not answer and there is an older one.
     ///
     /// # Errors
     /// If reading fails and there is no older value.
     pub(crate) async fn get<F>(
         &self,
-        api: &Api,
+        (api, region): (&Api, &str),
         key: &str,
         age: Duration,
         read: F,
@@ -41,7 +41,7 @@ impl<T: Clone> Recent<T> {
         let known = self.lock().get(key).cloned();
         let value = match known {
             Some((Some(at), value)) if at.elapsed() < age => return Ok(value),
-            Some((_, older)) => match api.again(read).await {
+            Some((_, older)) => match api.again(region, read).await {
                 Ok(value) => value,
                 Err(error) => {
                     debug!(
@@ -87,7 +87,7 @@ mod tests {
         let recent = Recent::default();
         let get = async |key: &str, age, value: Option<u8>| {
             let read = async { value.ok_or_else(|| anyhow::anyhow!("away")) };
-            recent.get(&api, key, age, read).await.ok()
+            recent.get((&api, "us-east-1"), key, age, read).await.ok()
         };
         assert_eq!(get("a", LONG, Some(1)).await, Some(1));
         assert_eq!(get("a", LONG, Some(2)).await, Some(1));

@@ -18,6 +18,9 @@ use crate::policy::{CachePolicy, OriginRequestPolicy};
 use crate::recent::Recent;
 use crate::xml;
 
+/// Where CloudFront's API is.
+const GLOBAL: &str = "us-east-1";
+
 /// A function of CloudFront's as it is published.
 #[derive(Debug, Clone)]
 pub(crate) struct EdgeFunction {
@@ -124,7 +127,7 @@ impl Registry {
         }
         for (id, names) in self
             .hosts
-            .get(&self.control, "", self.age, self.list())
+            .get((&self.control, GLOBAL), "", self.age, self.list())
             .await?
         {
             let claims = names.iter().any(|name| {
@@ -155,7 +158,7 @@ impl Registry {
         };
         let seen = self
             .distributions
-            .get(&self.control, id, self.age, read)
+            .get((&self.control, GLOBAL), id, self.age, read)
             .await?;
         let mut deployed = self.lock_deployed();
         match seen {
@@ -216,7 +219,7 @@ impl Registry {
             Ok(CachePolicy::parse(&config))
         };
         self.cache_policies
-            .get(&self.control, id, self.age, read)
+            .get((&self.control, GLOBAL), id, self.age, read)
             .await
     }
 
@@ -240,7 +243,7 @@ impl Registry {
             Ok(OriginRequestPolicy::parse(&config))
         };
         self.origin_request_policies
-            .get(&self.control, id, self.age, read)
+            .get((&self.control, GLOBAL), id, self.age, read)
             .await
     }
 
@@ -249,7 +252,7 @@ impl Registry {
         let name = arn.rsplit('/').next().unwrap_or(arn);
         let read = async {
             let path = format!("/2020-05-31/function/{name}?Stage=LIVE");
-            let code = self.control.get("cloudfront", "us-east-1", &path).await?;
+            let code = self.control.get("cloudfront", GLOBAL, &path).await?;
             let code = code.with_context(|| format!("{arn} is not published"))?;
             let described = self
                 .control
@@ -266,7 +269,9 @@ impl Registry {
                 store: stores.flatten(),
             })
         };
-        self.functions.get(&self.control, arn, self.age, read).await
+        self.functions
+            .get((&self.control, GLOBAL), arn, self.age, read)
+            .await
     }
 
     pub(crate) async fn access_control(&self, id: &str) -> anyhow::Result<Option<AccessControl>> {
@@ -281,7 +286,7 @@ impl Registry {
             }))
         };
         self.access_controls
-            .get(&self.control, id, self.age, read)
+            .get((&self.control, GLOBAL), id, self.age, read)
             .await
     }
 
@@ -294,7 +299,9 @@ impl Registry {
                 .as_ref()
                 .map(|root: &Element| xml::text(root, "S3CanonicalUserId")))
         };
-        self.identities.get(&self.control, id, self.age, read).await
+        self.identities
+            .get((&self.control, GLOBAL), id, self.age, read)
+            .await
     }
 
     /// A bucket's policy.
@@ -306,7 +313,7 @@ impl Registry {
         let path = format!("/{bucket}?policy");
         let read = self.data.json("s3", region, &path);
         self.bucket_policies
-            .get(&self.data, bucket, self.age, read)
+            .get((&self.data, region), bucket, self.age, read)
             .await
     }
 }

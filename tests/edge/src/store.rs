@@ -88,7 +88,7 @@ impl Stores {
         let read = self.api.json("cloudfront-keyvaluestore", "*", path);
         let known = self.lock().contains_key(path);
         let read = if known {
-            self.api.again(read).await
+            self.api.again("*", read).await
         } else {
             read.await
         };

@@ -14,7 +14,7 @@ impl Registry {
     ) -> anyhow::Result<Option<UrlFunction>> {
         let read = self.read_url_function(region, host);
         self.url_functions
-            .get(&self.data, host, self.age, read)
+            .get((&self.data, region), host, self.age, read)
             .await
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
-use super::Registry;
+use super::{GLOBAL, Registry};
 use crate::xml;
 
 impl Registry {
@@ -20,7 +20,7 @@ impl Registry {
         };
         let ids: BTreeSet<String> = self
             .invalidations
-            .get(&self.control, id, self.age, list)
+            .get((&self.control, GLOBAL), id, self.age, list)
             .await?;
         let new: Vec<String> = {
             let mut seen = self

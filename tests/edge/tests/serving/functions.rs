@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strict_aws::{Config as ProxyConfig, Fault, FaultKind, Proxy};
+use testbed::Emulator;
 use testbed::wait::{Seen, until};
 
 use crate::config::{Behavior, Config, server};
@@ -64,8 +66,12 @@ impl Shop {
 
 /// Two origins, of which the first is the behaviour's own, and a function before them.
 async fn shop(code: &str) -> Shop {
+    shop_at(&Emulator::shared().await.unwrap().url(), code).await
+}
+
+async fn shop_at(endpoint: &str, code: &str) -> Shop {
     let (one, two) = (Server::start("one").await, Server::start("two").await);
-    let world = World::new(&[("one", &one), ("two", &two)]).await;
+    let world = World::at(endpoint, &[("one", &one), ("two", &two)]).await;
     let store = world.store("writers").await;
     let function = world.function("writer", &store, code).await;
     let mut config = Config::of(
@@ -258,4 +264,24 @@ async fn the_published_code_runs_and_no_other() {
         )
         .await;
     assert_eq!(shop.ask("GET", "/").await.status, 202);
+}
+
+#[tokio::test]
+async fn the_writer_moves_while_us_east_1_is_away() {
+    let emulator = Emulator::shared().await.unwrap();
+    let proxy = Proxy::start(&emulator.url(), ProxyConfig::transparent())
+        .await
+        .unwrap();
+    let shop = shop_at(&proxy.url(), WRITER).await;
+    shop.set_writer("one").await;
+    assert_eq!(shop.ask("POST", "/").await.told().1, "one");
+    let away = Fault::new(FaultKind::RefuseRegion).region("us-east-1");
+    proxy.configure(|config| config.faults.push(away));
+    assert_eq!(shop.ask("POST", "/").await.told().1, "one");
+    shop.set_writer("two").await;
+    let seen = until("the writer to move", Duration::from_secs(10), || async {
+        let origin = shop.ask("POST", "/").await.told().1.to_owned();
+        Ok(Seen::when(origin == "two", origin))
+    });
+    seen.await.unwrap();
 }

@@ -116,7 +116,13 @@ impl World {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Reply {
-        let credential = format!("{}/20260101/us-east-1/{service}/aws4_request", self.account);
+        // The stores' API is of no region.
+        let region = if service == "cloudfront-keyvaluestore" {
+            "*"
+        } else {
+            "us-east-1"
+        };
+        let credential = format!("{}/20260101/{region}/{service}/aws4_request", self.account);
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.endpoint))
