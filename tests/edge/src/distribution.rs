@@ -125,15 +125,9 @@ impl Distribution {
         })
     }
 
-    /// Whether a `Host` is this distribution's; an alias may begin with `*.`, which stands for one or more labels.
+    /// Whether a `Host` is this distribution's.
     pub(crate) fn is_named(&self, host: &str) -> bool {
-        self.domain == host
-            || self.aliases.iter().any(|alias| {
-                alias == host
-                    || alias
-                        .strip_prefix('*')
-                        .is_some_and(|suffix| host.ends_with(suffix))
-            })
+        self.domain == host || self.aliases.iter().any(|alias| names(alias, host))
     }
 
     /// The behaviour for a path: the first one whose pattern matches.
@@ -154,6 +148,14 @@ impl Origin {
             Place::Server { .. } => None,
         }
     }
+}
+
+/// Whether a domain name or alias is a host's; an alias may begin with `*.`, which stands for one or more labels.
+pub(crate) fn names(name: &str, host: &str) -> bool {
+    name == host
+        || name
+            .strip_prefix('*')
+            .is_some_and(|suffix| host.ends_with(suffix))
 }
 
 fn behavior(element: &Element) -> Behavior {

@@ -75,7 +75,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where CloudFront's configs are read: the emulator, or a proxy before it.
     pub endpoint: String,
-    /// Where buckets, function URLs, their policies and KeyValueStores are; absent, at `endpoint`.
+    /// Where buckets, function URLs, their policies and KeyValueStores are; absent, at `endpoint`. Behind a proxy that
+    /// limits rates or counts calls, the edge's reads of functions and policies are calls like any other.
     pub origins: Option<String>,
     /// The account's 12 digits, which are its access key id too.
     pub account: String,
@@ -83,6 +84,9 @@ pub struct Config {
     pub secret_access_key: String,
     /// What was read from the API is not read again for so long.
     pub refresh: Duration,
+    /// How often the list of distributions is looked at while nobody asks, so that what was deployed between two
+    /// requests is known; never, if absent.
+    pub watch: Option<Duration>,
     /// Serve a change only when the distribution is `Deployed`, and until then what was there before.
     pub wait_for_deployed: bool,
     /// How long a change of a KeyValueStore takes to be seen, from the first read after it.
@@ -101,6 +105,7 @@ impl Config {
             account: account.to_owned(),
             secret_access_key: "test".to_owned(),
             refresh: Duration::from_millis(500),
+            watch: Some(Duration::from_secs(1)),
             wait_for_deployed: true,
             store_delay: Duration::ZERO,
             hosts: BTreeMap::new(),
@@ -125,8 +130,18 @@ impl Edge {
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
+        let watch = config.watch;
         let shared = Arc::new(Shared::new(config)?);
-        let task = tokio::spawn(serve(listener, shared.clone()));
+        let served = shared.clone();
+        let task = tokio::spawn(async move {
+            let watched = async {
+                match watch {
+                    Some(pause) => served.registry.watch(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::join!(serve(listener, served.clone()), watched);
+        });
         Ok(Self {
             address,
             shared,

@@ -66,6 +66,13 @@ impl<T: Clone> Recent<T> {
         }
     }
 
+    /// Has one thing read again when it is next wanted.
+    pub(crate) fn expire_one(&self, key: &str) {
+        if let Some((at, _)) = self.lock().get_mut(key) {
+            *at = None;
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Option<Instant>, T)>> {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,7 @@
 
 mod function_urls;
 mod invalidations;
+mod list;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use crate::distribution::Distribution;
 use crate::policy::{CachePolicy, OriginRequestPolicy};
 use crate::recent::Recent;
 use crate::xml;
+use list::Summary;
 
 /// Where CloudFront's API is.
 const GLOBAL: &str = "us-east-1";
@@ -52,7 +54,7 @@ pub(crate) struct Registry {
     pub(crate) data: Arc<Api>,
     age: Duration,
     wait_for_deployed: bool,
-    hosts: Recent<Vec<(String, Vec<String>)>>,
+    list: Recent<Vec<Summary>>,
     distributions: Recent<Seen>,
     /// What was last seen `Deployed`, by id.
     deployed: Mutex<HashMap<String, Arc<Distribution>>>,
@@ -80,7 +82,7 @@ impl Registry {
             data,
             age,
             wait_for_deployed,
-            hosts: Recent::default(),
+            list: Recent::default(),
             distributions: Recent::default(),
             deployed: Mutex::default(),
             cache_policies: Recent::default(),
@@ -100,7 +102,7 @@ impl Registry {
     pub(crate) fn expire(&self) {
         self.control.retry();
         self.data.retry();
-        self.hosts.expire();
+        self.list.expire();
         self.distributions.expire();
         self.cache_policies.expire();
         self.origin_request_policies.expire();
@@ -125,19 +127,12 @@ impl Registry {
         {
             return Ok(Some(distribution));
         }
-        for (id, names) in self
-            .hosts
-            .get((&self.control, GLOBAL), "", self.age, self.list())
-            .await?
-        {
-            let claims = names.iter().any(|name| {
-                name == host
-                    || name
-                        .strip_prefix('*')
-                        .is_some_and(|rest| host.ends_with(rest))
-            });
-            if claims
-                && let Some(distribution) = self.deployed(&id).await?
+        let list = self
+            .list
+            .get((&self.control, GLOBAL), "", self.age, self.list());
+        for summary in list.await? {
+            if summary.is_named(host)
+                && let Some(distribution) = self.deployed(&summary.id).await?
                 && distribution.is_named(host)
             {
                 return Ok(Some(distribution));
@@ -175,32 +170,6 @@ impl Registry {
 
     fn lock_deployed(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Distribution>>> {
         self.deployed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Every distribution's id and names.
-    async fn list(&self) -> anyhow::Result<Vec<(String, Vec<String>)>> {
-        let mut found = Vec::new();
-        let mut marker = String::new();
-        loop {
-            let path = format!("distribution{marker}");
-            let root = self
-                .control
-                .cloudfront(&path)
-                .await?
-                .context("no list of distributions")?;
-            for summary in xml::items(&root, "Items") {
-                let mut names: Vec<String> = xml::texts(summary, "Aliases/Items");
-                names.push(xml::text(summary, "DomainName"));
-                let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-                found.push((xml::text(summary, "Id"), names));
-            }
-            match xml::some(&root, "NextMarker") {
-                Some(next) if xml::is_true(&root, "IsTruncated") => {
-                    marker = format!("?Marker={next}")
-                }
-                _ => return Ok(found),
-            }
-        }
     }
 
     pub(crate) async fn cache_policy(&self, id: Option<&str>) -> anyhow::Result<CachePolicy> {

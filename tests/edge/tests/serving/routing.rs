@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use strict_aws::{Config as ProxyConfig, Fault, FaultKind, Proxy};
 use testbed::Emulator;
+use testbed::wait::{Seen, until};
 
 use crate::config::{Behavior, Config, server};
 use crate::world::{Server, World};
@@ -159,4 +160,34 @@ async fn an_api_that_never_answers_holds_up_viewers_for_a_moment_only() {
     let second = start.elapsed() - first;
     assert!(first < Duration::from_secs(4), "{first:?}");
     assert!(second < Duration::from_secs(1), "{second:?}");
+}
+
+#[tokio::test]
+async fn what_was_deployed_while_nobody_asked_is_served_while_the_next_change_is_in_progress() {
+    let (one, two) = (Server::start("one").await, Server::start("two").await);
+    let mut slow = ProxyConfig::transparent();
+    slow.strict.cloudfront_in_progress = true;
+    slow.delays.distribution_in_progress = Duration::ZERO;
+    let emulator = Emulator::shared().await.unwrap();
+    let proxy = Proxy::start(&emulator.url(), slow).await.unwrap();
+    let world = World::at(&proxy.url(), &[("one", &one), ("two", &two)]).await;
+    let mut config = Config::of(&[server("one"), server("two")], Behavior::to("one"));
+    proxy.clear_calls();
+    let shop = world.distribution(&config).await;
+    let seen = until("the edge to see it", Duration::from_secs(10), || async {
+        let reads = proxy
+            .calls()
+            .into_iter()
+            .filter(|call| call.operation == "GetDistribution" && call.status == Some(200));
+        Ok(Seen::when(reads.count() > 0, "no GetDistribution"))
+    });
+    seen.await.unwrap();
+    proxy.configure(|config| config.delays.distribution_in_progress = Duration::from_secs(3600));
+    config.default.target = "two".to_owned();
+    world.update(&shop, &config).await;
+    let before = until("the deployed config", Duration::from_secs(5), || async {
+        let reply = world.get(&shop, "/").await;
+        Ok(Seen::when(reply.told().1 == "one", format!("{reply:?}")))
+    });
+    before.await.unwrap();
 }
