@@ -237,27 +237,8 @@ impl Shared {
             .await?;
         let cacheable = behavior.cached_methods.contains(&viewer.method);
         let key = viewer.cache_key(&distribution.id, &cache);
-        if cacheable {
-            if let Some(paths) = self.invalidated(distribution).await {
-                self.cache.invalidate(&distribution.id, &paths);
-            }
-            let now = self.now();
-            if let Some(entry) = self.cache.get(&viewer.method, &key, now) {
-                let age = now.duration_since(entry.stored).as_secs().to_string();
-                let mut answer = marked(entry.answer, &entry.origin, "");
-                set(answer.headers_mut(), "age", &age);
-                let how = if answer.status().as_u16() < 400 {
-                    "Hit"
-                } else {
-                    "Error"
-                };
-                set(
-                    answer.headers_mut(),
-                    "x-cache",
-                    &format!("{how} from cloudfront"),
-                );
-                return Ok(without_body(answer, viewer));
-            }
+        if cacheable && let Some(answer) = self.hit(distribution, viewer, &key).await {
+            return Ok(without_body(answer, viewer));
         }
         let asked = Asked {
             distribution,
@@ -297,9 +278,33 @@ impl Shared {
         Ok(without_body(answer, viewer))
     }
 
-    async fn invalidated(&self, distribution: &Distribution) -> Option<Vec<String>> {
+    /// What is kept for a request, unless it was invalidated.
+    async fn hit(
+        &self,
+        distribution: &Distribution,
+        viewer: &Viewer,
+        key: &str,
+    ) -> Option<Response<Bytes>> {
+        // Where invalidations cannot be read, nothing is invalidated.
         let paths = self.registry.new_invalidations(&distribution.id).await;
-        paths.ok().filter(|paths| !paths.is_empty())
+        self.cache
+            .invalidate(&distribution.id, &paths.unwrap_or_default());
+        let now = self.now();
+        let entry = self.cache.get(&viewer.method, key, now)?;
+        let age = now.duration_since(entry.stored).as_secs().to_string();
+        let mut answer = marked(entry.answer, &entry.origin, "");
+        set(answer.headers_mut(), "age", &age);
+        let how = if answer.status().as_u16() < 400 {
+            "Hit"
+        } else {
+            "Error"
+        };
+        set(
+            answer.headers_mut(),
+            "x-cache",
+            &format!("{how} from cloudfront"),
+        );
+        Some(answer)
     }
 
     /// Asks the origins of a route, the second one only if it may be and the first one failed.

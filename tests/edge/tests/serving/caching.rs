@@ -5,7 +5,8 @@ use std::time::Duration;
 use edge::{Fault, Target};
 
 use crate::config::{Behavior, CACHING_DISABLED, CACHING_OPTIMIZED, Config, server};
-use crate::world::{Distribution, Server, World};
+use crate::server::Server;
+use crate::world::{Distribution, World};
 
 async fn cached(policy: &str) -> (Server, World, Distribution) {
     let one = Server::start("one").await;

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::config::{Behavior, CACHING_OPTIMIZED, Config, function_url, server};
-use crate::world::{Server, World};
+use crate::server::Server;
+use crate::world::World;
 
 #[tokio::test]
 async fn faults_stores_cache_and_clock_are_set_over_http() {

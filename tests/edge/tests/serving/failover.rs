@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use edge::{Fault, Target};
 
 use crate::config::{Behavior, Config, group, server, server_with};
-use crate::world::{Distribution, Server, World};
+use crate::server::Server;
+use crate::world::{Distribution, World};
 
 struct Pair {
     one: Server,

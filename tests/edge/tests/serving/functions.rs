@@ -7,7 +7,8 @@ use testbed::Emulator;
 use testbed::wait::{Seen, until};
 
 use crate::config::{Behavior, Config, server};
-use crate::world::{Distribution, Server, World};
+use crate::server::Server;
+use crate::world::{Distribution, World};
 
 /// Sends writes to the origin that the store names, reads to both of them in that order.
 const WRITER: &str = r#"

@@ -9,4 +9,5 @@ mod control;
 mod failover;
 mod functions;
 mod routing;
+mod server;
 mod world;

@@ -7,7 +7,8 @@ use testbed::Emulator;
 use testbed::wait::{Seen, until};
 
 use crate::config::{Behavior, Config, server};
-use crate::world::{Server, World};
+use crate::server::Server;
+use crate::world::World;
 
 #[tokio::test]
 async fn the_first_pattern_that_matches_decides_and_the_default_takes_the_rest() {
