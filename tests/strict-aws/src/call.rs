@@ -108,6 +108,20 @@ pub struct Call {
     pub fault: Option<FaultKind>,
 }
 
+impl Call {
+    /// Whether it is about what an app stores and serves, not about a resource: items, heartbeat objects, requests.
+    pub fn is_data(&self) -> bool {
+        match self.service {
+            Service::FunctionUrl | Service::Edge | Service::KeyValueStore => true,
+            Service::DynamoDb => self.operation.ends_with("Item"),
+            Service::S3 => {
+                self.path.contains("/.multiregion/") || self.path.contains("prefix=.multiregion")
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Whether an operation changes anything, by the verb that its name begins with.
 pub(crate) fn is_write(service: Service, method: &str, operation: &str) -> bool {
     const READS: [&str; 14] = [

@@ -125,10 +125,10 @@ impl Proxy {
         self.shared.recorder.calls()
     }
 
-    /// Those of [`Proxy::calls`] that change something.
+    /// Those of [`Proxy::calls`] that change a resource; not [`Call::is_data`].
     pub fn writes(&self) -> Vec<Call> {
         let mut calls = self.calls();
-        calls.retain(|call| call.write);
+        calls.retain(|call| call.write && !call.is_data());
         calls
     }
 

@@ -244,10 +244,12 @@ fn clear_calls(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// AWS calls since they were cleared, and how many of them write.
+/// AWS calls since they were cleared, probes and heartbeats left out, and how many of them write.
 fn calls(stack: &Stack) -> Result<(usize, usize)> {
     let proxy = proxy(stack)?;
-    Ok((proxy.calls().len(), proxy.writes().len()))
+    let calls = proxy.calls();
+    let about_resources = calls.iter().filter(|call| !call.is_data()).count();
+    Ok((about_resources, proxy.writes().len()))
 }
 
 /// The operations called most, as in `Lambda GetPolicy 12`.
