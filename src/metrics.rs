@@ -1,6 +1,7 @@
 //! What `/metrics` tells. Labels are bounded: kinds, regions, operations, outcomes; never names.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -24,6 +25,7 @@ pub struct Metrics {
     drift: Family<Drift, Counter>,
     writes: Family<Drift, Counter>,
     probes: Family<Probed, Counter>,
+    lag: Family<Lag, Gauge<f64, AtomicU64>>,
     conditions: Family<ConditionLabels, Gauge>,
     /// Conditions of each app, by its uid, as they were last counted.
     counted: Mutex<std::collections::HashMap<String, Vec<ConditionLabels>>>,
@@ -57,6 +59,13 @@ struct Drift {
 struct Probed {
     target: String,
     outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lag {
+    service: String,
+    from: String,
+    to: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,6 +119,13 @@ impl Default for Metrics {
             "Probes, by target (primary, dr, edge) and what they came to",
             probes.clone(),
         );
+        let lag = Family::default();
+        registry.register_with_unit(
+            "replication_lag",
+            "Replication lag as it was last measured, of any app, by what is replicated and where to",
+            Unit::Seconds,
+            lag.clone(),
+        );
         let conditions = Family::default();
         registry.register(
             "conditions",
@@ -125,6 +141,7 @@ impl Default for Metrics {
             drift,
             writes,
             probes,
+            lag,
             conditions,
             counted: Mutex::default(),
         }
@@ -132,6 +149,17 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Tells a lag; `source` begins with the service, as in `dynamodb/shop-visits`.
+    pub fn lag(&self, source: &str, from: &str, to: &str, seconds: f64) {
+        let service = source.split('/').next().unwrap_or_default();
+        let labels = Lag {
+            service: service.into(),
+            from: from.into(),
+            to: to.into(),
+        };
+        self.lag.get_or_create(&labels).set(seconds);
+    }
+
     /// Counts a probe of `target`.
     pub fn probe(&self, target: &str, sample: &Sample) {
         let outcome = match sample {

@@ -27,9 +27,13 @@ use crate::status::{self, LagRow, Situation, Structure, Vitals};
 const STATIC_INTERVAL: Duration = Duration::from_secs(300);
 /// How soon to look again whether there is something to send heartbeats to.
 const NOTHING_YET: Duration = Duration::from_secs(5);
-/// When a heartbeat is looked for after it was sent, in milliseconds; then every second, and after a while less often.
-const FIRST_LOOKS: [u64; 4] = [250, 500, 1000, 2000];
-/// For so long it is looked for every second.
+/// When a heartbeat is looked for after it was sent, in milliseconds.
+const FIRST_LOOKS: [u64; 3] = [250, 500, 1000];
+/// Then so often, that a lag is told to less than a second; it costs reads only while there is one.
+const LOOK_AGAIN: Duration = Duration::from_millis(750);
+/// And after [`EAGER`] so often.
+const PATIENT_LOOK: Duration = Duration::from_secs(10);
+/// For so long a heartbeat is looked for closely.
 const EAGER: Duration = Duration::from_secs(90);
 /// A probe that waits for nothing more than this is over, whatever becomes of its connection.
 const GRACE: Duration = Duration::from_secs(2);
@@ -434,13 +438,12 @@ async fn one_beat(
         let age = begun.elapsed();
         let wait = match looks.next() {
             Some(look) => Duration::from_millis(look).saturating_sub(age),
-            None if age < EAGER => Duration::from_secs(1),
-            None => Duration::from_secs(10),
+            None if age < EAGER => LOOK_AGAIN,
+            None => PATIENT_LOOK,
         };
-        if Instant::now() + wait > next {
-            return;
-        }
-        tokio::time::sleep(wait).await;
+        let look = Instant::now() + wait;
+        let last = look >= next;
+        tokio::time::sleep_until(look.min(next)).await;
         let seen: Result<Option<Timestamp>, Failure> = beat.look(&context.pass(app, false)).await;
         if let Ok(seen) = seen {
             fold(context, watch, app, beat, |direction| {
@@ -451,6 +454,10 @@ async fn one_beat(
             if seen.is_some_and(|seen| seen.as_millisecond() >= sent.as_millisecond()) {
                 return;
             }
+        }
+        // The next heartbeat goes on looking.
+        if last {
+            return;
         }
     }
 }
@@ -468,7 +475,13 @@ async fn fold(
         let mut known = watch.known();
         let lag = known.lags.entry(beat.row()).or_default();
         heard(&mut lag.direction);
-        let shown = lag.direction.show(Timestamp::now(), objective, stale);
+        let now = Timestamp::now();
+        if let Some(measured) = lag.direction.lag(now) {
+            let (source, from, to) = beat.row();
+            let seconds = measured.as_secs_f64();
+            context.health.metrics.lag(&source, &from, &to, seconds);
+        }
+        let shown = lag.direction.show(now, objective, stale);
         std::mem::replace(&mut lag.shown, shown) != shown
     };
     if shows && let Err(error) = context.tell(watch).await {

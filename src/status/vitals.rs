@@ -1,5 +1,7 @@
 //! What probes and heartbeats say, put beside what the structure tells.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -249,7 +251,7 @@ pub(super) fn replication(
     if !late.is_empty() {
         return Stand::new("False", LAG_EXCEEDED, late.join("; "));
     }
-    let unknown: Vec<&str> = vitals
+    let unknown: BTreeSet<&str> = vitals
         .lags
         .iter()
         .filter(|lag| lag.seconds.is_none())
@@ -259,6 +261,7 @@ pub(super) fn replication(
         return Stand::new("Unknown", NO_DATA, "no replication lag is measured");
     }
     if !unknown.is_empty() {
+        let unknown: Vec<&str> = unknown.into_iter().collect();
         let message = format!("no lag is known of {}", unknown.join(", "));
         return Stand::new("Unknown", NO_DATA, message);
     }

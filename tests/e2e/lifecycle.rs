@@ -29,8 +29,12 @@ async fn the_reference_deployment_lives_and_dies_under_strict_aws() -> Result<()
     world.apply_sample("reference.yaml").await?;
     let app = world.until_ready("reference", STRICT).await?;
     ensure!(condition(&app, "CertificateIssued").0 == "True");
-    ensure!(condition(&app, "FailoverHealthy").1 == "NotProbed");
-    ensure!(condition(&app, "ReplicationHealthy").1 == "NoData");
+    world
+        .until("DR to be ready", "reference", STRICT, |app| {
+            condition(app, "FailoverHealthy").1 == "DRReady"
+                && condition(app, "ReplicationHealthy").1 == "WithinObjective"
+        })
+        .await?;
     ensure!(condition(&app, "RuntimeSupported").1 == "EndOfSupport");
     ensure!(app["status"]["url"] == "https://shop.example.com");
     world.assert_quiet("reference").await?;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use edge::Edge;
 use serde_json::{Value, json};
 use strict_aws::{Config, Proxy};
 use testbed::wait::{self, Seen};
@@ -17,6 +18,8 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_multiregion");
 pub struct World {
     pub control_plane: &'static ControlPlane,
     pub proxy: Proxy,
+    /// Viewers' side of CloudFront, where a test asks for it.
+    pub edge: Option<Edge>,
     pub operator: Option<Operator>,
     pub namespace: String,
     pub account: String,
@@ -56,6 +59,17 @@ impl World {
     /// A world with the operator running in it; `account` is the test's own, 12 digits.
     pub async fn new(name: &str, config: Config) -> Result<Self> {
         let mut world = Self::without_operator(name, config).await?;
+        world.start().await?;
+        Ok(world)
+    }
+
+    /// A world in which the distributions serve, also the operator's probes.
+    pub async fn with_edge(name: &str, config: Config) -> Result<Self> {
+        let mut world = Self::without_operator(name, config).await?;
+        let edge = Edge::start(edge::Config::new(&world.proxy.url(), &world.account)).await?;
+        let endpoint = ("MULTIREGION_EDGE_ENDPOINT".to_owned(), edge.url());
+        world.options.environment.push(endpoint);
+        world.edge = Some(edge);
         world.start().await?;
         Ok(world)
     }
@@ -111,6 +125,7 @@ impl World {
         Ok(Self {
             control_plane,
             proxy,
+            edge: None,
             operator: None,
             namespace,
             account,

@@ -172,6 +172,9 @@ pub struct Delays {
     /// can be tested, until a test sets it.
     #[serde(with = "seconds")]
     pub replica_seeded: Duration,
+    /// An item that was put in one region is not yet shown in another. AWS: about a second; zero here until a test sets it.
+    #[serde(with = "seconds")]
+    pub replication: Duration,
     /// A certificate's validation record is not in its description yet. AWS: seconds.
     #[serde(with = "seconds")]
     pub certificate_record: Duration,
@@ -205,6 +208,7 @@ impl Default for Delays {
             table_deleting: seconds(2),
             replica_changing: seconds(4),
             replica_seeded: Duration::ZERO,
+            replication: Duration::ZERO,
             certificate_record: seconds(3),
             certificate_issuing: seconds(2),
             identity_unknown: seconds(2),

@@ -1,5 +1,6 @@
 //! DynamoDB: what it refuses by the table's settings. What it refuses while something is under way is in [`states`].
 
+mod replication;
 mod states;
 
 use serde_json::{Value, json};
@@ -30,6 +31,8 @@ pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
         return Ok(answer);
     }
     states::note(exchange, &name, &body, answer.body());
+    replication::note(exchange, &name, &body);
+    let answer = replication::shown(exchange, &name, &body, answer);
     let answer = states::shown(exchange, &name, answer);
     if !exchange.config.strict.pages {
         return Ok(answer);

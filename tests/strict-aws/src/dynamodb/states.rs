@@ -17,6 +17,8 @@ pub(crate) struct State {
     tables: Memory<HashMap<String, Table>>,
     /// The last change of a replica, by account and name: there is one at a time.
     replicas: Memory<HashMap<String, ReplicaChange>>,
+    /// What was put into them.
+    pub(super) written: Memory<super::replication::Written>,
 }
 
 #[derive(Clone, Default)]
