@@ -422,7 +422,9 @@ async fn one_beat(
     beat: &Beat,
     next: Instant,
 ) {
-    let sent = Timestamp::now();
+    // In milliseconds, as a heartbeat carries it.
+    let now = Timestamp::now();
+    let sent = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     if let Err(failure) = beat.send(&context.pass(app, false), sent).await {
         tracing::debug!(beat = %beat.row().0, error = %failure, "a heartbeat was not taken");
         fold(context, watch, app, beat, |_| ()).await;
@@ -450,8 +452,7 @@ async fn one_beat(
                 direction.seen(seen, Timestamp::now());
             })
             .await;
-            // Milliseconds is what a heartbeat carries.
-            if seen.is_some_and(|seen| seen.as_millisecond() >= sent.as_millisecond()) {
+            if seen.is_some_and(|seen| seen >= sent) {
                 return;
             }
         }

@@ -414,3 +414,33 @@ async fn tags_are_listed_in_pages() {
         .json();
     assert_eq!(second, json!({"Tags": [{"Key": "c", "Value": "3"}]}));
 }
+
+#[tokio::test]
+async fn an_item_is_shown_in_another_region_only_after_the_delay() {
+    let aws = Aws::with(Config::transparent()).await;
+    call(&aws, "us-east-1", "CreateTable", table(true))
+        .await
+        .ok();
+    let replica = update(json!({"ReplicaUpdates": [{"Create": {"RegionName": "us-west-2"}}]}));
+    call(&aws, "us-east-1", "UpdateTable", replica).await.ok();
+    let put = |value: &str| json!({"TableName": "visits", "Item": {"PK": {"S": "a"}, "value": {"S": value}}});
+    let shown = async |region: &str| {
+        let get = json!({"TableName": "visits", "Key": {"PK": {"S": "a"}}});
+        let answer = call(&aws, region, "GetItem", get).await.ok();
+        answer.json()["Item"]["value"]["S"].clone()
+    };
+    call(&aws, "us-east-1", "PutItem", put("first")).await.ok();
+    assert_eq!(shown("us-west-2").await, "first");
+    let delay = |delay| {
+        aws.proxy
+            .configure(|config| config.delays.replication = delay);
+    };
+    delay(Duration::from_secs(600));
+    assert_eq!(shown("us-west-2").await, Value::Null);
+    delay(Duration::ZERO);
+    assert_eq!(shown("us-west-2").await, "first");
+    delay(Duration::from_millis(1));
+    assert_eq!(shown("us-west-2").await, "first");
+    call(&aws, "us-east-1", "PutItem", put("second")).await.ok();
+    assert_eq!(shown("us-east-1").await, "second");
+}
