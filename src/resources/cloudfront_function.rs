@@ -164,12 +164,10 @@ impl Kind for Function {
                 .function_config(write(desired))
                 .function_code(Blob::new(code(&desired.failover_status_codes)))
                 .send();
-            let answer = pass
-                .call("cloudfront", "UpdateFunction", GLOBAL, update)
+            pass.call("cloudfront", "UpdateFunction", GLOBAL, update)
                 .await?;
-            etag = answer
-                .e_tag
-                .ok_or_else(|| incomplete("cloudfront:UpdateFunction", "ETag"))?;
+            // By its model the answer has the new version in a header `ETtag`, which is not to be relied on.
+            (_, etag) = describe(pass, &id.name, &FunctionStage::Development).await?;
         }
         publish(pass, &id.name, etag, desired).await
     }

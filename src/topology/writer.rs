@@ -55,10 +55,15 @@ pub(super) fn viewer_request(app: &App) -> Option<Input> {
     is_movable(app).then(|| Input::output(&function(app).0, "arn"))
 }
 
-/// The key has to be there before any edge asks for it.
-pub(super) fn needed(app: &App) -> Option<Needed> {
-    is_movable(app).then(|| Needed {
-        id: ids::writer_key(app),
-        only_with: IN_ROUTING.into(),
-    })
+/// What has to be there, and ours, before any edge asks for it: the key, and the function of that name.
+pub(super) fn needed(app: &App) -> Vec<Needed> {
+    if !is_movable(app) {
+        return Vec::new();
+    }
+    [ids::writer_key(app), function(app).0]
+        .map(|id| Needed {
+            id,
+            only_with: IN_ROUTING.into(),
+        })
+        .into()
 }

@@ -51,6 +51,7 @@ fn wanted() -> Config {
         origin_request_policy: Some("origin-request-policy".into()),
         viewer_protocol: "redirect-to-https".into(),
         compress: true,
+        viewer_request: None,
     };
     let behavior = Behavior {
         target: "static".into(),

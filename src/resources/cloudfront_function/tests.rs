@@ -201,7 +201,8 @@ async fn what_was_changed_is_written_and_published_at_its_version() {
         [
             "GET ",
             "PUT ETAG-DEVELOPMENT-GET",
-            "POST ETAG-DEVELOPMENT-PUT"
+            "GET ",
+            "POST ETAG-DEVELOPMENT-GET"
         ]
     );
     let asks = asks.lock().expect("no test panics with it");

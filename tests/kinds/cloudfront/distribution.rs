@@ -100,6 +100,7 @@ impl World {
             origin_request_policy: Some(self.origin_request_policy.as_str().into()),
             viewer_protocol: "redirect-to-https".into(),
             compress: true,
+            viewer_request: None,
         }
     }
 
