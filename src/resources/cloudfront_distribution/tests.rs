@@ -221,6 +221,27 @@ async fn an_update_keeps_what_others_set() {
 }
 
 #[tokio::test]
+async fn a_function_of_ours_comes_and_goes_and_anothers_stays() {
+    const OURS: &str = "arn:aws:cloudfront::123456789012:function/multiregion-writer-0123456789ab";
+    let mut with_ours = wanted();
+    with_ours.routing.default_behavior.viewer_request = Some(OURS.into());
+    let associated = sent(CONFIG, &with_ours).await;
+    let both = "<FunctionAssociations><Quantity>2</Quantity>";
+    for part in [both, OURS, "function/theirs</FunctionARN>"] {
+        assert!(associated.contains(part), "{part} in {associated}");
+    }
+    let (pass, _) = recording(true, cloudfront(associated.clone()));
+    let live = observe(&pass, &with_ours).await;
+    assert_eq!(diff::fields(&json!(with_ours), &live), []);
+    let without = sent(&associated, &wanted()).await;
+    assert!(!without.contains("multiregion-writer"), "{without}");
+    assert!(
+        without.contains("function/theirs</FunctionARN>"),
+        "{without}"
+    );
+}
+
+#[tokio::test]
 async fn a_web_acl_is_ours_only_where_it_is_set() {
     let mut changed = wanted();
     let arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/ours/2";

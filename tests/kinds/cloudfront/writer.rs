@@ -13,6 +13,7 @@ use multiregion::resources::{
 };
 use strict_aws::{Fault, FaultKind, Service};
 
+use super::distribution::World;
 use crate::support::{Account, PRIMARY, Subject, value};
 
 fn store_id() -> ResourceId {
@@ -125,7 +126,12 @@ async fn code_changed_by_hand_is_seen_only_once_it_is_published() {
     let live = subject.create(&wanted).await;
     let client = &account.clients(PRIMARY).cloudfront;
     let name = function_id().name;
-    let described = client.describe_function().name(&name).send().await;
+    let described = client
+        .describe_function()
+        .name(&name)
+        .stage(FunctionStage::Development)
+        .send()
+        .await;
     let described = described.expect("it is there");
     let config = described
         .function_summary()
@@ -222,4 +228,28 @@ async fn a_key_is_found_for_its_removal_by_the_id_it_had() {
         .await;
     assert_eq!(deleted, Ok(Deleted::Gone));
     assert_eq!(observe(Some(live.physical_id)).await, Observed::Absent);
+}
+
+#[tokio::test]
+async fn a_function_is_associated_once_it_is_published_and_stays_as_long_as_it_is() {
+    let world = World::new().await;
+    let store = store(&world.account).await;
+    let functions = Subject::new(&world.account, function_id());
+    let function = function(&store);
+    let subject = world.subject();
+    let mut wanted = world.wanted();
+    let live = subject.create(&wanted).await;
+    let arn = live.outputs["arn"].replace("distribution/", "function/");
+    let (beginning, _) = arn.rsplit_once('/').expect("an ARN");
+    let arn = format!("{beginning}/{}", function_id().name);
+    wanted.routing.behaviors[0].behavior.viewer_request = Some(arn.as_str().into());
+    let too_soon = subject.try_update(&live, &wanted).await;
+    let code = too_soon.map_err(|failure| failure.code).err();
+    assert_eq!(code.as_deref(), Some("InvalidFunctionAssociation"));
+    assert_eq!(functions.create(&function).await.outputs["arn"], arn);
+    subject.update(&wanted).await;
+    let in_use = functions.try_delete(&function, DataPolicy::Delete).await;
+    assert!(matches!(in_use, Ok(Deleted::Retained(_))), "{in_use:?}");
+    subject.update(&world.wanted()).await;
+    functions.delete(&function).await;
 }

@@ -102,7 +102,8 @@ async fn check_store(exchange: &Exchange<'_>, arn: &str) -> Outcome<()> {
 
 /// A function that a distribution's behavior names stays.
 pub(super) async fn delete(exchange: &Exchange<'_>) -> Outcome {
-    let path = format!("function/{}/describe", exchange.parameter("Name"));
+    let name = exchange.parameter("Name");
+    let path = format!("function/{name}/describe?Stage=DEVELOPMENT");
     if exchange.config.strict.cloudfront_in_use
         && let Some(function) = super::current(exchange, &path).await?
     {
