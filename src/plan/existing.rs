@@ -78,7 +78,8 @@ impl Planner<'_> {
         effective.waits.sort();
         effective.waits.dedup();
         if let (Some(fallback), Some(guard)) = (&desired.fallback, &desired.guard)
-            && is_initial(guard, &effective.config)
+            && is_initial(guard, &live.config)
+            && !effective.waits.is_empty()
             && effective
                 .waits
                 .iter()
