@@ -56,7 +56,8 @@ impl Store {
                 None => error(404, "ResourceNotFoundException"),
             },
             ("PUT" | "DELETE", "/keys/E1EXAMPLE") => self.write(asked),
-            other => panic!("asked for {other:?}"),
+            // Whoever asks for anything else has a failure to explain.
+            _ => error(400, "ValidationException"),
         }
     }
 
