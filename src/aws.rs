@@ -7,6 +7,7 @@ mod credentials;
 pub mod error;
 pub mod limits;
 pub mod tags;
+pub mod writer;
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
@@ -17,8 +18,13 @@ use std::time::{Duration, Instant};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_cloudfrontkeyvaluestore::config::endpoint::{
+    Endpoint, EndpointFuture, Params, ResolveEndpoint,
+};
 use aws_sdk_sts::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::Document;
+use aws_smithy_types::endpoint::EndpointAuthScheme;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::OnceCell;
 use tracing::Instrument;
@@ -67,6 +73,7 @@ pub struct Clients {
     pub cloudfront: aws_sdk_cloudfront::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub iam: aws_sdk_iam::Client,
+    pub key_value_stores: aws_sdk_cloudfrontkeyvaluestore::Client,
     pub lambda: aws_sdk_lambda::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
     pub route53: aws_sdk_route53::Client,
@@ -89,12 +96,42 @@ impl Clients {
             cloudfront: aws_sdk_cloudfront::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
+            key_value_stores: key_value_stores(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             route53: aws_sdk_route53::Client::new(&config),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sts: aws_sdk_sts::Client::new(&config),
         }
+    }
+}
+
+/// The data plane of key value stores. By itself it calls the host of the store's account, as in
+/// `123456789012.cloudfront-kvs.global.api.aws`, and puts the account before the host of an endpoint override too: an
+/// emulator on an IP address has no such name.
+fn key_value_stores(config: &SdkConfig) -> aws_sdk_cloudfrontkeyvaluestore::Client {
+    let mut builder = aws_sdk_cloudfrontkeyvaluestore::config::Builder::from(config);
+    if let Some(url) = config.endpoint_url() {
+        builder = builder.endpoint_resolver(AtEndpoint(url.to_owned()));
+    }
+    aws_sdk_cloudfrontkeyvaluestore::Client::from_conf(builder.build())
+}
+
+/// Key value stores at a given endpoint, with the signature for all regions that the service asks for.
+#[derive(Debug)]
+struct AtEndpoint(String);
+
+impl ResolveEndpoint for AtEndpoint {
+    fn resolve_endpoint<'a>(&'a self, _params: &'a Params) -> EndpointFuture<'a> {
+        let every_region = vec![Document::from("*".to_owned())];
+        let scheme = EndpointAuthScheme::with_capacity("sigv4a", 2)
+            .put("signingName", "cloudfront-keyvaluestore".to_owned())
+            .put("signingRegionSet", every_region);
+        let endpoint = Endpoint::builder()
+            .url(self.0.clone())
+            .auth_scheme(scheme)
+            .build();
+        EndpointFuture::ready(Ok(endpoint))
     }
 }
 

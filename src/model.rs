@@ -3,11 +3,15 @@
 //! Nothing here knows AWS, Kubernetes or a particular kind of resource. Configurations are JSON trees
 //! ([`serde_json::Value`]) so that one diff serves every kind; the kinds keep the typed structs.
 
+mod writer;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use writer::{NoWriter, Side, Writer};
 
 /// The region of resources that have none: IAM, CloudFront, Route 53.
 pub const GLOBAL: &str = "global";

@@ -23,9 +23,12 @@ pub mod acm_certificate;
 pub mod cloudfront;
 pub mod cloudfront_cache_policy;
 pub mod cloudfront_distribution;
+pub mod cloudfront_function;
+pub mod cloudfront_key_value_store;
 pub mod cloudfront_origin_access_control;
 pub mod cloudfront_origin_access_identity;
 pub mod cloudfront_origin_request_policy;
+pub mod cloudfrontkeyvaluestore_key;
 pub mod cloudwatch_log_group;
 pub mod dynamodb;
 pub mod dynamodb_table;
@@ -405,6 +408,9 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
         kind::<acm_certificate::Certificate>(),
         kind::<cloudfront_cache_policy::CachePolicy>(),
         kind::<cloudfront_distribution::Distribution>(),
+        kind::<cloudfront_function::Function>(),
+        kind::<cloudfront_key_value_store::KeyValueStore>(),
+        kind::<cloudfrontkeyvaluestore_key::Key>(),
         kind::<cloudfront_origin_access_control::OriginAccessControl>(),
         kind::<cloudfront_origin_access_identity::OriginAccessIdentity>(),
         kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),

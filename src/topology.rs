@@ -10,6 +10,7 @@ pub mod ids;
 mod remains;
 mod removals;
 mod site;
+mod writer;
 
 pub use removals::removals;
 
@@ -30,6 +31,7 @@ pub fn topology(app: &App) -> Vec<Desired> {
     all.extend(data::static_replication(app));
     all.extend(edge::certificate(app));
     all.extend(edge::shared(app));
+    all.extend(writer::writer(app));
     all.push(edge::distribution(app));
     all.extend(edge::records(app));
     all

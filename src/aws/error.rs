@@ -224,10 +224,16 @@ fn kind_of(code: &str, message: &str, status: u16) -> FailureKind {
         | "NoSuchOriginAccessIdentity"
         | "NoSuchResource"
         | "NoSuchHostedZone"
+        | "NoSuchFunctionExists"
+        | "EntityNotFound"
         | "ReplicaNotFoundException"
         | "TableNotFoundException" => K::NotFound,
 
         "EntityAlreadyExists"
+        | "ConflictException"
+        | "FunctionAlreadyExists"
+        | "FunctionInUse"
+        | "CannotDeleteEntityWhileInUse"
         | "ResourceConflictException"
         | "ResourceInUseException"
         | "ResourceAlreadyExistsException"
@@ -284,6 +290,7 @@ fn kind_of(code: &str, message: &str, status: u16) -> FailureKind {
         "BucketAlreadyExists" | "CNAMEAlreadyExists" => K::Foreign,
 
         "LimitExceeded"
+        | "EntityLimitExceeded"
         | "LimitExceededException"
         | "TooManyBuckets"
         | "CodeStorageExceededException"
@@ -356,6 +363,16 @@ mod tests {
         ("BucketAlreadyOwnedByYou", "", 409, FailureKind::Conflict),
         ("TooManyDistributions", "", 400, FailureKind::Quota),
         ("CachePolicyInUse", "", 409, FailureKind::Conflict),
+        (
+            "CannotDeleteEntityWhileInUse",
+            "",
+            409,
+            FailureKind::Conflict,
+        ),
+        ("ConflictException", "", 409, FailureKind::Conflict),
+        ("EntityNotFound", "", 404, FailureKind::NotFound),
+        ("EntityLimitExceeded", "", 400, FailureKind::Quota),
+        ("TooManyFunctions", "", 400, FailureKind::Quota),
         (
             "InvalidChangeBatch",
             "[Tried to create resource record set [name='shop.example.com.', type='A'] but it already exists]",

@@ -121,17 +121,30 @@ impl Planner<'_> {
         }
         let mut config = Value::Object(config);
         if let Some(guard) = &desired.guard {
-            self.guard(guard, &mut config, live, &mut waits);
+            self.guard(desired, guard, &mut config, live, &mut waits);
         }
         Effective { config, waits }
     }
 
     /// Keeps guarded fields at their live value: first those that must not move to what is not in place, then those
-    /// that must not move while what they would have is not.
-    fn guard(&self, guard: &Guard, config: &mut Value, live: &Live, waits: &mut Vec<Wait>) {
+    /// that must not move while what they would have is not, or is of another time.
+    fn guard(
+        &self,
+        desired: &Desired,
+        guard: &Guard,
+        config: &mut Value,
+        live: &Live,
+        waits: &mut Vec<Wait>,
+    ) {
         let initial: BTreeSet<String> = guard.initial.keys().cloned().collect();
         for fields in [&guard.fields, &initial] {
-            let lacking = self.lacking(guard, config);
+            let mut lacking = self.lacking(guard, config);
+            if fields == &initial
+                && !waits.is_empty()
+                && self.is_of_another_time(desired, guard, config)
+            {
+                lacking.extend(waits.iter().cloned());
+            }
             if lacking.is_empty() {
                 continue;
             }
@@ -145,6 +158,20 @@ impl Planner<'_> {
                 }
             }
         }
+    }
+
+    /// Whether guarded fields of `config` had to stay as they are and are neither what is wanted nor the fallback: what
+    /// is needed is then in place for those two, and need not be for what they are.
+    fn is_of_another_time(&self, desired: &Desired, guard: &Guard, config: &Value) -> bool {
+        let mut wanted = std::iter::once(&desired.config).chain(&desired.fallback);
+        wanted.all(|wanted| {
+            guard.fields.iter().any(|name| {
+                let field = wanted.get(name).unwrap_or(&Value::Null);
+                let resolved = resolve(field, self.snapshot);
+                let now = config.get(name).unwrap_or(&Value::Null);
+                !resolved.missing.is_empty() || !diff::equal(name, &resolved.config, now)
+            })
+        })
     }
 
     /// What `config` needs and is not in place.

@@ -504,6 +504,24 @@ fn with_a_side_out_of_reach_the_fallback_is_made_and_an_unused_one_turned_into_i
 }
 
 #[test]
+fn what_is_made_is_enabled_as_wanted_or_as_its_fallback_and_not_as_it_was_once_wanted() {
+    let unused = |primary: &str| {
+        both_sides(Case::default())
+            .absent("url/dr")
+            .absent("permission/dr")
+            .seen("permission/primary", live(json!({"source": "arn:d"})))
+            .seen("distribution", is(false, json!({"primary": primary})))
+    };
+    assert!(matches!(
+        unused("old.aws").plan().steps[0].state,
+        State::Waiting(_)
+    ));
+    let enabled = json!({"enabled": true, "routing": {"origins": {"primary": "p.aws"}}});
+    assert_eq!(unused("p.aws").config("distribution"), enabled);
+    assert_eq!(unused("p.aws").plan().steps[0].state, State::Ready);
+}
+
+#[test]
 fn surplus_entries_stay_until_the_other_has_settled() {
     let case = |distribution: Live| {
         let mut policy = desired("policy", json!({"statements": {"new": 1}}));

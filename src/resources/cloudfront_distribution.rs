@@ -231,6 +231,12 @@ pub(super) async fn domain_names(pass: &Pass) -> Result<BTreeSet<String>, Failur
     Ok(ours.into_iter().map(|item| item.domain_name).collect())
 }
 
+/// The same distributions' ids.
+pub(super) async fn ids(pass: &Pass) -> Result<BTreeSet<String>, Failure> {
+    let ours = commented(pass).await?;
+    Ok(ours.into_iter().map(|item| item.id).collect())
+}
+
 /// Each distribution whose Comment is the owner key; list summaries carry no CallerReference.
 async fn commented(pass: &Pass) -> Result<Vec<types::DistributionSummary>, Failure> {
     let clients = pass.clients(GLOBAL);

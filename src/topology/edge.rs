@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::site::PERMISSIONS;
-use super::{ids, want};
+use super::{ids, want, writer};
 use crate::api::PriceClass;
 use crate::app::{App, Site};
 use crate::model::{Desired, Guard, Input, Needed, ResourceId};
@@ -135,7 +135,7 @@ fn origin_request_policy(app: &App) -> (ResourceId, cloudfront_origin_request_po
 }
 
 /// One policy for all apps of the account with the same settings, as there may be only 20 of each.
-fn shared_id(kind: &str, what: &str, config: &impl Serialize) -> ResourceId {
+pub(super) fn shared_id(kind: &str, what: &str, config: &impl Serialize) -> ResourceId {
     let content =
         serde_json::to_vec(config).expect("a configuration is plain data with string keys");
     let hash = hex::encode(Sha256::digest(content));
@@ -191,6 +191,7 @@ pub(super) fn distribution(app: &App) -> Desired {
                     .into_iter()
                     .chain([needed(ids::static_policy(site), site.static_origin)])
             })
+            .chain(writer::needed(app))
             .collect(),
     });
     desired
@@ -277,12 +278,16 @@ fn routing(app: &App, dr: Option<&Site>) -> Routing {
     };
     let writes = cdn.write_paths.iter().map(|path| PathBehavior {
         path: path.clone(),
-        behavior: behavior(
-            app.primary.lambda_origin.into(),
-            &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"],
-            CACHING_DISABLED.into(),
-            Some(ALL_VIEWER_EXCEPT_HOST_HEADER.into()),
-        ),
+        behavior: Behavior {
+            viewer_request: dr.and_then(|_| writer::viewer_request(app)),
+            ..behavior(
+                // Where the function does not send it elsewhere.
+                app.primary.lambda_origin.into(),
+                &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"],
+                CACHING_DISABLED.into(),
+                Some(ALL_VIEWER_EXCEPT_HOST_HEADER.into()),
+            )
+        },
     });
     let assets = app
         .spec
@@ -326,6 +331,7 @@ fn behavior(
         origin_request_policy,
         viewer_protocol: "redirect-to-https".into(),
         compress: true,
+        viewer_request: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::app::{App, Site};
 use crate::aws::US_EAST_1;
 use crate::model::ResourceId;
+use crate::resources::cloudfront_key_value_store::WRITERS;
 
 /// The role both functions assume.
 pub fn execution_role(app: &App) -> ResourceId {
@@ -79,6 +80,16 @@ pub fn access_control(origin_type: &str) -> ResourceId {
         "cloudfront_origin_access_control",
         format!("multiregion-{origin_type}"),
     )
+}
+
+/// The store with the writers, shared by the account.
+pub fn key_value_store() -> ResourceId {
+    ResourceId::global("cloudfront_key_value_store", WRITERS)
+}
+
+/// The app's writer in the store.
+pub fn writer_key(app: &App) -> ResourceId {
+    ResourceId::global("cloudfrontkeyvaluestore_key", &app.prefix)
 }
 
 /// The user's certificate, or ours.

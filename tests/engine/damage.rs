@@ -25,6 +25,9 @@ const IMMUTABLE: &[&str] = &[
     "domain_name",
     "zone_id",
     "source",
+    "store_arn",
+    "key",
+    "initial",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

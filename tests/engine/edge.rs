@@ -30,7 +30,7 @@ pub fn configurations(world: &World) -> impl Iterator<Item = (&Stored, &Value)> 
         })
 }
 
-/// The origins and certificates that do not admit what is enabled somewhere, with the reason. An origin is told by its
+/// The origins, certificates and functions that do not admit what is enabled somewhere, with the reason. An origin is told by its
 /// host: one that admits nobody for another reason than before is no worse.
 pub fn refused(world: &World) -> BTreeMap<String, String> {
     let mut refused = BTreeMap::new();
@@ -46,6 +46,11 @@ pub fn refused(world: &World) -> BTreeMap<String, String> {
                 refused.insert(format!("{name} {}", origin["domain"]), why);
             }
         }
+        for function in functions(config) {
+            if let Err(why) = knows_its_writer(world, stored, function) {
+                refused.insert(format!("function {function}"), why);
+            }
+        }
         let certificate = &config["viewer"]["certificate_arn"];
         let issued = world
             .resources
@@ -59,6 +64,40 @@ pub fn refused(world: &World) -> BTreeMap<String, String> {
         }
     }
     refused
+}
+
+/// The functions that a configuration names.
+fn functions(config: &Value) -> impl Iterator<Item = &Value> {
+    behaviors(&config["routing"])
+        .map(|behavior| &behavior["viewer_request"])
+        .filter(|function| !function.is_null())
+}
+
+/// Whether the store that a function reads has the distribution's writer: without it writes are refused.
+fn knows_its_writer(world: &World, distribution: &Stored, function: &Value) -> Result<(), String> {
+    let of_kind = |kind: &'static str| {
+        world
+            .resources
+            .iter()
+            .filter(move |(id, _)| id.kind == kind)
+    };
+    let (_, function) = of_kind("cloudfront_function")
+        .find(|(id, stored)| {
+            rules::outputs(world, id, stored)
+                .get("arn")
+                .map(String::as_str)
+                == function.as_str()
+        })
+        .ok_or("no such function")?;
+    let has_key = of_kind("cloudfrontkeyvaluestore_key").any(|(_, key)| {
+        key.config["store_arn"] == function.config["key_value_store_arn"]
+            && key.config["key"] == json!(format!("E{}", distribution.incarnation))
+    });
+    if has_key {
+        Ok(())
+    } else {
+        Err("its store has no writer of the distribution".into())
+    }
 }
 
 /// Whether what is at `origin` lets the distribution in.
@@ -200,6 +239,7 @@ pub fn references(config: &Value) -> Vec<(&'static str, &'static str, Value)> {
             }
         }
     }
+    found.extend(functions(config).map(|arn| ("cloudfront_function", "arn", arn.clone())));
     let certificate = &config["viewer"]["certificate_arn"];
     if !certificate.is_null() {
         found.push(("acm_certificate", "arn", certificate.clone()));

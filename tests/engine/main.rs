@@ -15,3 +15,4 @@ mod property;
 mod rules;
 mod sim;
 mod stories;
+mod write_path;

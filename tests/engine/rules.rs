@@ -18,6 +18,10 @@ const SEEDING: u64 = 4;
 /// The two statements that a function's URL needs.
 pub const SIDS: [&str; 2] = ["MultiRegionInvokeFunctionUrl", "MultiRegionInvokeFunction"];
 
+/// The beginning of the ARNs of functions, and of stores.
+const FUNCTION: &str = "arn:aws:cloudfront::123456789012:function/";
+const STORE: &str = "arn:aws:cloudfront::123456789012:key-value-store/";
+
 type Refusal = Result<(), Failure>;
 
 /// The resource that this one vanishes with.
@@ -41,7 +45,11 @@ pub fn is_ours(world: &World, id: &ResourceId) -> bool {
 pub fn is_asynchronous(kind: &str) -> bool {
     matches!(
         kind,
-        "lambda_function" | "dynamodb_table" | "dynamodb_table_replica" | "cloudfront_distribution"
+        "lambda_function"
+            | "dynamodb_table"
+            | "dynamodb_table_replica"
+            | "cloudfront_distribution"
+            | "cloudfront_key_value_store"
     )
 }
 
@@ -114,6 +122,21 @@ pub fn outputs(world: &World, id: &ResourceId, stored: &Stored) -> BTreeMap<Stri
         "cloudfront_cache_policy"
         | "cloudfront_origin_request_policy"
         | "cloudfront_origin_access_control" => vec![("id", format!("P{number}"))],
+        // Only what is published can be associated.
+        "cloudfront_function" if stored.config["published"] == json!(true) => {
+            vec![("arn", format!("{FUNCTION}{name}"))]
+        }
+        // A store that is made again has another ARN.
+        "cloudfront_key_value_store" => {
+            let mut outputs = vec![("id", format!("{number}"))];
+            if !is_busy(world, stored) {
+                outputs.push(("arn", format!("{STORE}{number}")));
+            }
+            outputs
+        }
+        "cloudfrontkeyvaluestore_key" => {
+            vec![("writer", "Primary".to_owned()), ("epoch", "1".to_owned())]
+        }
         _ => Vec::new(),
     };
     pairs
@@ -186,6 +209,11 @@ pub fn as_wanted(id: &ResourceId, live: &mut Live, wanted: Option<&Value>) {
     let placeholder = json!("PlaceholderIfAbsent");
     if id.kind == "s3_object" && wanted.is_some_and(|wanted| wanted["source"] == placeholder) {
         live.config["source"] = placeholder;
+    }
+    if id.kind == "cloudfrontkeyvaluestore_key"
+        && let Some(wanted) = wanted
+    {
+        live.config["initial"] = wanted["initial"].clone();
     }
 }
 
@@ -338,7 +366,9 @@ pub fn check_deletion(
         _ if in_use(world, id, &stored) => match id.kind.as_str() {
             "cloudfront_cache_policy"
             | "cloudfront_origin_request_policy"
-            | "cloudfront_origin_access_control" => {
+            | "cloudfront_origin_access_control"
+            | "cloudfront_function"
+            | "cloudfront_key_value_store" => {
                 Ok(Some(Deleted::Retained("in use by another app".into())))
             }
             _ => pending("no longer to be in use"),
@@ -351,10 +381,18 @@ fn is_busy(world: &World, stored: &Stored) -> bool {
     stored.busy_until > world.tick
 }
 
-/// Whether a distribution names it.
+/// Whether a distribution names it, or of a store a function.
 pub fn in_use(world: &World, id: &ResourceId, stored: &Stored) -> bool {
     let name = match id.kind.as_str() {
         "acm_certificate" => certificate_arn(stored),
+        "cloudfront_function" => format!("{FUNCTION}{}", id.name),
+        "cloudfront_key_value_store" => {
+            let arn = format!("{STORE}{}", stored.incarnation);
+            return world.resources.iter().any(|(user, other)| {
+                user.kind == "cloudfront_function" && other.config["key_value_store_arn"] == arn
+            });
+        }
+        "cloudfrontkeyvaluestore_key" => return false,
         kind if kind.starts_with("cloudfront_") => match outputs(world, id, stored).get("id") {
             Some(id) => id.clone(),
             None => return false,
@@ -433,6 +471,16 @@ fn check_references(world: &World, id: &ResourceId, config: &Value) -> Result<()
             };
             if !destination || !source.is_some_and(versioned) {
                 return Err("VersioningNotEnabled".into());
+            }
+        }
+        "cloudfront_function" => {
+            if let Some(arn) = config.get("key_value_store_arn") {
+                need("cloudfront_key_value_store", "arn", arn)?;
+            }
+        }
+        "cloudfrontkeyvaluestore_key" => {
+            if let Some(arn) = config.get("store_arn") {
+                need("cloudfront_key_value_store", "arn", arn)?;
             }
         }
         "s3_bucket_policy" => {

@@ -21,6 +21,7 @@ use super::{edge, rules};
 
 /// Kinds that carry no owner of their own: they are seen as ours wherever they have our name.
 pub const OWNED_BY_PARENT: &[&str] = &[
+    "cloudfrontkeyvaluestore_key",
     "lambda_function_url",
     "lambda_permission",
     "s3_bucket_policy",
@@ -30,7 +31,13 @@ pub const OWNED_BY_PARENT: &[&str] = &[
 /// Kinds whose reads may lag behind the writes of the same tick.
 const STALE: &[&str] = &["iam_role", "s3_bucket", "s3_bucket_policy"];
 /// Fields that a pass may leave unread.
-const SELDOM_READ: &[&str] = &["lifecycle", "encryption", "object_ownership"];
+const SELDOM_READ: &[&str] = &[
+    "lifecycle",
+    "encryption",
+    "object_ownership",
+    "code_sha256",
+    "failover_status_codes",
+];
 
 /// A resource as the fake keeps it.
 #[derive(Clone, PartialEq, Debug)]

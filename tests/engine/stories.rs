@@ -10,7 +10,7 @@ use super::drive::{self, Driver};
 use super::edge;
 use super::sim::Faults;
 
-fn converged(shape: Shape) -> Driver {
+pub fn converged(shape: Shape) -> Driver {
     let mut driver = Driver::new(shape, 1);
     let outcome = driver.settle();
     assert_eq!(
@@ -44,7 +44,7 @@ fn served(driver: &Driver) -> BTreeSet<String> {
 }
 
 /// The writes that `deed` leads to, in order, until nothing happens any more.
-fn writes(driver: &mut Driver, deed: impl FnOnce(&mut Driver)) -> Vec<String> {
+pub fn writes(driver: &mut Driver, deed: impl FnOnce(&mut Driver)) -> Vec<String> {
     let before = driver.sim.world().writes.len();
     deed(driver);
     driver.settle();
@@ -55,7 +55,7 @@ fn writes(driver: &mut Driver, deed: impl FnOnce(&mut Driver)) -> Vec<String> {
 }
 
 /// Where `text` is among `writes`.
-fn at(writes: &[String], text: &str) -> usize {
+pub fn at(writes: &[String], text: &str) -> usize {
     writes
         .iter()
         .position(|write| write == text)

@@ -1,6 +1,7 @@
 //! CloudFront: what apps share, the access identity, the distribution.
 
 mod distribution;
+mod writer;
 
 use std::collections::BTreeSet;
 

@@ -120,4 +120,8 @@ pub struct Behavior {
     pub viewer_protocol: String,
     /// Whether answers are compressed for viewers that accept it.
     pub compress: bool,
+    /// ARN of the function of ours that sees each request first; absent is none of ours. Others' are none of our
+    /// business, here as on any other event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub viewer_request: Option<Input>,
 }

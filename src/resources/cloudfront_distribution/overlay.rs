@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudfront::types;
 
-use super::read::IDENTITY_PREFIX;
+use super::read::{IDENTITY_PREFIX, is_function_of_ours};
 use super::{Access, Behavior, Config, Origin, OriginGroup, PathBehavior, Routing, Viewer};
+use crate::model::Input;
 use crate::resources::cloudfront::{COMPLETE, quantity};
 
 /// What a function URL is kept open for after an answer. Seconds; CloudFront's own default.
@@ -380,6 +381,7 @@ macro_rules! lay_behavior {
                     origin_request_policy,
                     viewer_protocol,
                     compress,
+                    viewer_request,
                 } = wanted;
                 self.target_origin_id.clone_from(target);
                 self.allowed_methods = Some(allowed_methods(methods));
@@ -388,6 +390,8 @@ macro_rules! lay_behavior {
                     origin_request_policy.as_ref().map(|policy| policy.as_str().to_owned());
                 self.viewer_protocol_policy = viewer_protocol.as_str().into();
                 self.compress = Some(*compress);
+                self.function_associations =
+                    functions(self.function_associations.take(), viewer_request.as_ref());
                 self.smooth_streaming.get_or_insert(false);
                 self.field_level_encryption_id.get_or_insert_default();
                 self.lambda_function_associations
@@ -403,6 +407,35 @@ macro_rules! lay_behavior {
 }
 
 lay_behavior!(types::DefaultCacheBehavior, types::CacheBehavior);
+
+/// The functions that others have associated, and ours if there is to be one. CloudFront refuses a second one on an
+/// event: what others have put there is theirs to take away.
+fn functions(
+    present: Option<types::FunctionAssociations>,
+    viewer_request: Option<&Input>,
+) -> Option<types::FunctionAssociations> {
+    if present.is_none() && viewer_request.is_none() {
+        return None;
+    }
+    let mut items = present
+        .and_then(|present| present.items)
+        .unwrap_or_default();
+    items.retain(|function| !is_function_of_ours(function));
+    items.extend(viewer_request.map(|arn| {
+        types::FunctionAssociation::builder()
+            .event_type(types::EventType::ViewerRequest)
+            .function_arn(arn.as_str())
+            .build()
+            .expect(COMPLETE)
+    }));
+    Some(
+        types::FunctionAssociations::builder()
+            .quantity(quantity(&items))
+            .set_items((!items.is_empty()).then_some(items))
+            .build()
+            .expect(COMPLETE),
+    )
+}
 
 /// An update has to say even what a new behavior has not: "LambdaFunctionAssociations is required for updates".
 fn no_lambda_functions() -> types::LambdaFunctionAssociations {

@@ -6,7 +6,7 @@ use aws_sdk_cloudfront::types;
 
 use super::{Access, Behavior, Config, Origin, OriginGroup, PathBehavior, Routing, Viewer};
 use crate::model::Input;
-use crate::resources::Tags;
+use crate::resources::{Tags, cloudfront_function};
 
 /// How an origin names an access identity.
 pub(super) const IDENTITY_PREFIX: &str = "origin-access-identity/cloudfront/";
@@ -111,6 +111,7 @@ fn nothing() -> Behavior {
         origin_request_policy: None,
         viewer_protocol: String::new(),
         compress: false,
+        viewer_request: None,
     }
 }
 
@@ -198,6 +199,7 @@ macro_rules! read_behavior {
                     origin_request_policy: present(self.origin_request_policy_id()).map(Input::from),
                     viewer_protocol: self.viewer_protocol_policy().as_str().to_owned(),
                     compress: self.compress().unwrap_or_default(),
+                    viewer_request: function_of_ours(self.function_associations()),
                 }
             }
         }
@@ -205,6 +207,20 @@ macro_rules! read_behavior {
 }
 
 read_behavior!(types::DefaultCacheBehavior, types::CacheBehavior);
+
+fn function_of_ours(functions: Option<&types::FunctionAssociations>) -> Option<Input> {
+    functions
+        .map_or(&[][..], types::FunctionAssociations::items)
+        .iter()
+        .find(|function| is_function_of_ours(function))
+        .map(|function| function.function_arn().into())
+}
+
+/// A behavior may have others on other events, and another's on this one.
+pub(super) fn is_function_of_ours(function: &types::FunctionAssociation) -> bool {
+    *function.event_type() == types::EventType::ViewerRequest
+        && cloudfront_function::is_ours(function.function_arn())
+}
 
 /// CloudFront's own default is GET and HEAD.
 fn methods(allowed: Option<&types::AllowedMethods>) -> BTreeSet<String> {

@@ -51,6 +51,7 @@ fn wanted() -> Config {
         origin_request_policy: Some("origin-request-policy".into()),
         viewer_protocol: "redirect-to-https".into(),
         compress: true,
+        viewer_request: None,
     };
     let behavior = Behavior {
         target: "static".into(),
@@ -217,6 +218,27 @@ async fn an_update_keeps_what_others_set() {
     // A behavior of another path is a new one, and an update has to be complete.
     assert!(sent.contains("<LambdaFunctionAssociations><Quantity>0</Quantity>"));
     assert!(sent.contains("<PathPattern>/assets/*</PathPattern>"));
+}
+
+#[tokio::test]
+async fn a_function_of_ours_comes_and_goes_and_anothers_stays() {
+    const OURS: &str = "arn:aws:cloudfront::123456789012:function/multiregion-writer-0123456789ab";
+    let mut with_ours = wanted();
+    with_ours.routing.default_behavior.viewer_request = Some(OURS.into());
+    let associated = sent(CONFIG, &with_ours).await;
+    let both = "<FunctionAssociations><Quantity>2</Quantity>";
+    for part in [both, OURS, "function/theirs</FunctionARN>"] {
+        assert!(associated.contains(part), "{part} in {associated}");
+    }
+    let (pass, _) = recording(true, cloudfront(associated.clone()));
+    let live = observe(&pass, &with_ours).await;
+    assert_eq!(diff::fields(&json!(with_ours), &live), []);
+    let without = sent(&associated, &wanted()).await;
+    assert!(!without.contains("multiregion-writer"), "{without}");
+    assert!(
+        without.contains("function/theirs</FunctionARN>"),
+        "{without}"
+    );
 }
 
 #[tokio::test]

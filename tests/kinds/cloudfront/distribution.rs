@@ -33,8 +33,8 @@ fn id() -> ResourceId {
 }
 
 /// What the distribution refers to.
-struct World {
-    account: Account,
+pub struct World {
+    pub account: Account,
     proxy: Proxy,
     cache_policy: String,
     origin_request_policy: String,
@@ -45,7 +45,7 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (account, proxy) = Account::strict(|config| {
             // Validation is another test's; here the certificate is issued at once.
             config.strict.acm_validation = false;
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    fn subject(&self) -> Subject<'_> {
+    pub fn subject(&self) -> Subject<'_> {
         Subject::new(&self.account, id())
     }
 
@@ -100,6 +100,7 @@ impl World {
             origin_request_policy: Some(self.origin_request_policy.as_str().into()),
             viewer_protocol: "redirect-to-https".into(),
             compress: true,
+            viewer_request: None,
         }
     }
 
@@ -125,7 +126,7 @@ impl World {
     }
 
     /// The reference deployment's.
-    fn wanted(&self) -> Config {
+    pub fn wanted(&self) -> Config {
         let group = |primary: &str, secondary: &str| OriginGroup {
             primary: primary.into(),
             secondary: secondary.into(),

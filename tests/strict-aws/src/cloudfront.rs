@@ -1,6 +1,7 @@
 //! CloudFront: its rules, one file for each concern.
 
 mod defaults;
+mod functions;
 mod identities;
 mod lists;
 mod references;
@@ -25,6 +26,7 @@ pub(crate) struct State {
     identities: Memory<identities::Identities>,
     /// When each distribution was last changed, by its id.
     changes: Memory<HashMap<String, Instant>>,
+    stores: functions::Stores,
 }
 
 pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
@@ -78,9 +80,13 @@ pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
             )
             .await
         }
-        "GetDistribution" | "GetDistributionConfig" => {
-            Ok(shown(exchange, exchange.forward().await?))
-        }
+        "CreateKeyValueStore" => functions::create_store(exchange).await,
+        "CreateFunction" | "UpdateFunction" => functions::write(exchange).await,
+        "DeleteFunction" => functions::delete(exchange).await,
+        "GetDistribution"
+        | "GetDistributionConfig"
+        | "DescribeKeyValueStore"
+        | "UpdateKeyValueStore" => Ok(shown(exchange, exchange.forward().await?)),
         operation if operation.starts_with("List") => {
             Ok(shown(exchange, exchange.forward().await?))
         }
@@ -242,7 +248,10 @@ fn in_progress(exchange: &Exchange<'_>, id: &str) -> bool {
 /// An answer as AWS would give it: with the status of what is being deployed, with all defaults, in pages.
 fn shown(exchange: &Exchange<'_>, answer: Answer) -> Answer {
     let strict = &exchange.config.strict;
-    let shows = strict.cloudfront_in_progress || strict.cloudfront_defaults || strict.pages;
+    let shows = strict.cloudfront_in_progress
+        || strict.cloudfront_functions
+        || strict.cloudfront_defaults
+        || strict.pages;
     if !shows || !answer.status().is_success() {
         return answer;
     }
@@ -250,6 +259,7 @@ fn shown(exchange: &Exchange<'_>, answer: Answer) -> Answer {
         return answer;
     };
     show_progress(exchange, &mut root);
+    functions::show_stores(exchange, &mut root);
     if strict.cloudfront_defaults {
         defaults::complete_document(&mut root);
     }

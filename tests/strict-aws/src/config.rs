@@ -89,8 +89,10 @@ switches! {
     cloudfront_validation,
     /// A distribution is `InProgress` for a while after each change, and cannot be deleted meanwhile.
     cloudfront_in_progress,
-    /// Policies and access controls that a distribution names cannot be deleted.
+    /// Policies, access controls and functions that a distribution names cannot be deleted.
     cloudfront_in_use,
+    /// Functions are small and read stores that are ready; a new store is `PROVISIONING` for a while.
+    cloudfront_functions,
     /// Answers carry the defaults that AWS adds, in AWS's own order.
     cloudfront_defaults,
     /// A function is `Pending` after its creation and `InProgress` after an update; changes meanwhile conflict.
@@ -147,6 +149,9 @@ pub struct Delays {
     /// A distribution is `InProgress` after each change. AWS: minutes.
     #[serde(with = "seconds")]
     pub distribution_in_progress: Duration,
+    /// A key value store is `PROVISIONING` after its creation. AWS: seconds.
+    #[serde(with = "seconds")]
+    pub key_value_store_provisioning: Duration,
     /// A function is `Pending` after its creation. AWS: seconds.
     #[serde(with = "seconds")]
     pub function_pending: Duration,
@@ -200,6 +205,7 @@ impl Default for Delays {
         let seconds = Duration::from_secs;
         Self {
             distribution_in_progress: seconds(5),
+            key_value_store_provisioning: seconds(3),
             function_pending: seconds(3),
             function_updating: seconds(2),
             role_not_assumable: seconds(6),

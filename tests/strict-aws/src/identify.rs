@@ -70,7 +70,8 @@ pub(crate) fn identify(request: &Request) -> Identity {
         Service::Lambda => route(&LAMBDA, request, &mut parameters),
         Service::CloudFront => route(&CLOUDFRONT, request, &mut parameters),
         Service::Route53 => route(&ROUTE53, request, &mut parameters),
-        Service::KeyValueStore | Service::FunctionUrl | Service::Edge | Service::Other => None,
+        Service::KeyValueStore => route(&KEY_VALUE_STORE, request, &mut parameters),
+        Service::FunctionUrl | Service::Edge | Service::Other => None,
     };
     Identity {
         service,
@@ -184,6 +185,8 @@ static LAMBDA: LazyLock<Vec<Route>> =
     LazyLock::new(|| routes(include_str!("operations/lambda.txt")));
 static CLOUDFRONT: LazyLock<Vec<Route>> =
     LazyLock::new(|| routes(include_str!("operations/cloudfront.txt")));
+static KEY_VALUE_STORE: LazyLock<Vec<Route>> =
+    LazyLock::new(|| routes(include_str!("operations/keyvaluestore.txt")));
 static ROUTE53: LazyLock<Vec<Route>> =
     LazyLock::new(|| routes(include_str!("operations/route53.txt")));
 
@@ -345,6 +348,12 @@ mod tests {
                 "/2020-05-31/distribution/E1/config",
                 "cloudfront",
                 "UpdateDistribution",
+            ),
+            (
+                "PUT",
+                "/key-value-stores/arn%3Aaws%3Acloudfront%3A%3A111122223333%3Akey-value-store%2Fs/keys/E1",
+                "cloudfront-keyvaluestore",
+                "PutKey",
             ),
             (
                 "POST",

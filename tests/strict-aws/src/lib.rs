@@ -32,6 +32,7 @@ mod exchange;
 mod fault;
 mod iam;
 mod identify;
+mod keyvaluestore;
 mod lambda;
 mod limits;
 mod logs;

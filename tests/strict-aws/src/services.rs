@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::call::Service;
 use crate::exchange::{Exchange, Outcome};
-use crate::{acm, cloudfront, dynamodb, iam, lambda, logs, route53, s3, sts};
+use crate::{acm, cloudfront, dynamodb, iam, keyvaluestore, lambda, logs, route53, s3, sts};
 
 /// What the proxy remembers, since the emulator does not: each service keeps its own.
 #[derive(Default)]
@@ -38,6 +38,7 @@ pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
         Service::CloudFront => cloudfront::handle(exchange).await,
         Service::DynamoDb => dynamodb::handle(exchange).await,
         Service::Iam => iam::handle(exchange).await,
+        Service::KeyValueStore => keyvaluestore::handle(exchange).await,
         Service::Lambda => lambda::handle(exchange).await,
         Service::Logs => logs::handle(exchange).await,
         Service::Route53 => route53::handle(exchange).await,

@@ -4,8 +4,8 @@
 use serde_json::Value;
 use xmltree::Element;
 
-use super::identities;
 use super::validation::{behaviors, is_bucket_domain};
+use super::{functions, identities};
 use crate::acm;
 use crate::call::Service;
 use crate::exchange::{Exchange, Outcome};
@@ -16,6 +16,7 @@ use crate::xml::{items, text_at};
 pub(super) async fn check(exchange: &Exchange<'_>, config: &Element, own: &str) -> Outcome<()> {
     for behavior in behaviors(config) {
         check_policies(exchange, behavior).await?;
+        functions::check(exchange, behavior).await?;
     }
     for origin in items(config, &["Origins", "Items"]) {
         check_access(exchange, origin).await?;

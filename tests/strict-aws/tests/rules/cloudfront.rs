@@ -10,7 +10,7 @@ use crate::support::{Aws, Reply};
 const NAMESPACE: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
 
 /// A config with two origins in a group, which a test spoils at one place.
-fn config(reference: &str) -> String {
+pub fn config(reference: &str) -> String {
     let origin = |id: &str| {
         format!(
             "<Origin><Id>{id}</Id><DomainName>{id}.s3.us-east-1.amazonaws.com</DomainName><S3OriginConfig>\

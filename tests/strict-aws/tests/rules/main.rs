@@ -11,6 +11,7 @@ mod cloudfront;
 mod dynamodb;
 mod faults;
 mod framework;
+mod functions;
 mod iam;
 mod identities;
 mod lambda;

@@ -270,6 +270,7 @@ impl Reply {
             format!("<Code>{code}</Code>"),
             format!("#{code}\""),
             format!("\"__type\":\"{code}\""),
+            format!("\"__type\": \"{code}\""),
         ];
         let found = in_header || in_body.iter().any(|text| self.body.contains(text));
         assert!(
