@@ -36,6 +36,9 @@ pub struct App {
     pub tags: BTreeMap<String, String>,
     /// Whether S3 origins are read through an access identity (else through an access control).
     pub origin_access_identity: bool,
+    /// The region that takes the writes and the count of its moves, where a status knows them: should their key be lost,
+    /// it is put again as it was.
+    pub writer: Option<(Role, i64)>,
     /// The rest of the spec, for what needs no name.
     pub spec: MultiRegionAppSpec,
 }
@@ -136,6 +139,7 @@ impl App {
             }),
             origin_access_identity: spec.static_assets.origin_access
                 == OriginAccess::OriginAccessIdentity,
+            writer: None,
             owner,
             prefix,
             tables,

@@ -4,6 +4,7 @@ mod backoff;
 mod events;
 mod passes;
 mod watch;
+mod writer;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -246,11 +247,13 @@ impl Context {
     /// The app with every name given, which takes its account.
     async fn parsed(&self, object: &MultiRegionApp) -> Result<App, NotParsed> {
         let pass = self.pass(object, false);
-        let account = self
-            .aws
-            .account(&pass, &object.spec.regions.primary)
-            .await
-            .map_err(NotParsed::Failed)?;
+        let regions = &object.spec.regions;
+        let mut asked = self.aws.account(&pass, &regions.primary).await;
+        if let (Err(_), Some(dr)) = (&asked, &regions.dr) {
+            // Whoever the account is, the other region knows, too.
+            asked = self.aws.account(&pass, dr).await.or(asked);
+        }
+        let account = asked.map_err(NotParsed::Failed)?;
         App::new(pass.owner().clone(), &account, &object.spec).map_err(NotParsed::Invalid)
     }
 

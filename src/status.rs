@@ -19,7 +19,7 @@ use crate::reconcile::Outcome;
 
 pub use parts::inventory_ids;
 pub use verdict::{Pace, Verdict};
-pub use vitals::{LagRow, Vitals};
+pub use vitals::{LagRow, Vitals, newest};
 
 use conditions::Stand;
 
@@ -31,8 +31,8 @@ pub struct Situation<'a> {
     pub previous: &'a MultiRegionAppStatus,
     /// Now.
     pub now: Timestamp,
-    /// Token of the reconcile annotation that this pass has answered.
-    pub handled_reconcile: Option<String>,
+    /// Tokens of the annotations that were acted on.
+    pub handled: LastHandled,
     /// What the probes and heartbeats say, if there were any.
     pub vitals: Option<&'a Vitals>,
     /// What the last full pass said of the structure, if one was made since the start.
@@ -95,7 +95,7 @@ pub fn assess(situation: &Situation<'_>) -> Assessment {
             wanted,
             outcome,
             ..
-        } => parts::fill(app, wanted, outcome, situation.previous),
+        } => parts::fill(app, wanted, outcome, situation.previous, situation.now),
         Result::Probed | Result::Suspended { .. } | Result::Failed(_) | Result::Invalid(_) => {
             situation.previous.clone()
         }
@@ -106,12 +106,13 @@ pub fn assess(situation: &Situation<'_>) -> Assessment {
     if !matches!(situation.result, Result::Probed) {
         status.observed_generation = Some(situation.generation);
     }
-    if let Some(token) = &situation.handled_reconcile {
-        status.last_handled = Some(LastHandled {
-            reconcile: Some(token.clone()),
-            ..status.last_handled.unwrap_or_default()
-        });
+    let mut handled = situation.handled.clone();
+    if let Some(vitals) = situation.vitals {
+        let newer = vitals.handled.clone();
+        handled.force_writer = newer.force_writer.or(handled.force_writer);
+        handled.failback = newer.failback.or(handled.failback);
     }
+    status.last_handled = (handled != LastHandled::default()).then_some(handled);
     Assessment {
         status,
         pace: verdict::pace(situation, &verdict),

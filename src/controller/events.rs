@@ -3,7 +3,7 @@
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::api::{CONDITION_READY, MultiRegionApp, MultiRegionAppStatus};
+use crate::api::{CONDITION_READY, MultiRegionApp, MultiRegionAppStatus, WriterStatus};
 use crate::reconcile::Outcome;
 
 /// The API server takes 1,024 characters.
@@ -87,6 +87,26 @@ pub(super) async fn of_status(
         )
         .await;
     }
+}
+
+/// Tells a move of the writes.
+pub(super) async fn writer_moved(recorder: &Recorder, app: &MultiRegionApp, writer: &WriterStatus) {
+    let to = serde_json::json!(writer.active);
+    let note = format!(
+        "the writes go to {}, epoch {}: {}",
+        to.as_str().unwrap_or_default(),
+        writer.epoch,
+        writer.message
+    );
+    publish(
+        recorder,
+        app,
+        EventType::Warning,
+        "WriterMoved",
+        "Move",
+        note,
+    )
+    .await;
 }
 
 /// Tells what a deletion left behind; the status is gone with the object.

@@ -12,7 +12,8 @@ use tracing::Instrument;
 use super::backoff::Believed;
 use super::{Context, Error, Memory, NotParsed, events};
 use crate::api::{
-    ANNOTATION_RECONCILE, CONDITION_READY, DeletionPolicy, ManagementPolicy, MultiRegionApp,
+    ANNOTATION_DRILL, ANNOTATION_FAILBACK, ANNOTATION_FORCE_WRITER, ANNOTATION_RECONCILE,
+    CONDITION_READY, DeletionPolicy, LastHandled, ManagementPolicy, MultiRegionApp,
     MultiRegionAppStatus,
 };
 use crate::app::App;
@@ -93,6 +94,21 @@ struct Ended {
 }
 
 impl Ended {
+    /// The tokens to record: that of this pass, and of a new object all that came with it.
+    fn handled(&self, app: &MultiRegionApp, previous: &MultiRegionAppStatus) -> LastHandled {
+        let mut handled = previous.last_handled.clone().unwrap_or_default();
+        if self.token.is_some() {
+            handled.reconcile.clone_from(&self.token);
+        }
+        if previous.observed_generation.is_none() {
+            let token = |annotation| app.annotations().get(annotation).cloned();
+            handled.drill = token(ANNOTATION_DRILL);
+            handled.force_writer = token(ANNOTATION_FORCE_WRITER);
+            handled.failback = token(ANNOTATION_FAILBACK);
+        }
+        handled
+    }
+
     fn result(&self) -> status::Result<'_> {
         match &self.ran {
             None => status::Result::Suspended {
@@ -187,7 +203,11 @@ async fn ran(
         .believed
         .as_ref()
         .map_or_else(Instant::now, |believed| believed.read);
-    let app = context.parsed(object).await?;
+    let mut app = context.parsed(object).await?;
+    app.writer = previous
+        .writer
+        .as_ref()
+        .map(|writer| (writer.active, writer.epoch));
     let inventory = status::inventory_ids(previous);
     let known: Vec<ResourceId> = inventory.keys().cloned().collect();
     let seen = Seen {
@@ -266,7 +286,7 @@ async fn finish(
         generation,
         previous: &previous,
         now: Timestamp::now(),
-        handled_reconcile: ended.token.clone(),
+        handled: ended.handled(app, &previous),
         vitals: vitals.as_ref(),
         structure: None,
         result: ended.result(),
@@ -291,6 +311,8 @@ async fn finish(
         events::of_pass(&context.recorder, app, outcome, was_converged).await;
     }
     events::of_status(&context.recorder, app, &assessment.status).await;
+    // An edit or an annotation may ask for the writes to move.
+    watch.wake();
     Ok(assessment.pace)
 }
 

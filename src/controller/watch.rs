@@ -11,17 +11,20 @@ use futures::future::{join_all, join3};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, events};
-use crate::api::{ManagementPolicy, MultiRegionApp, MultiRegionAppStatus, Role};
+use crate::api::{
+    LastHandled, ManagementPolicy, MultiRegionApp, MultiRegionAppStatus, Role, WriterStatus,
+};
 use crate::health::heartbeat::{self, Beat};
 use crate::health::lag::Direction;
 use crate::health::probe::Probed;
 use crate::health::{self, Health, Sample, Samples, Target, Thresholds};
 use crate::model::Failure;
-use crate::status::{self, LagRow, Situation, Structure, Vitals};
+use crate::status::{self, LagRow, Situation, Structure, Vitals, newest};
 
 /// Between two heartbeats of the static files: each makes a version in both buckets.
 const STATIC_INTERVAL: Duration = Duration::from_secs(300);
@@ -49,6 +52,8 @@ pub(super) struct Watch {
     /// Held while a status is made and written.
     pub(super) writing: tokio::sync::Mutex<()>,
     stop: CancellationToken,
+    /// Something was asked for: the next round of probes is too far away.
+    wake: Notify,
 }
 
 #[derive(Default)]
@@ -59,6 +64,9 @@ struct Known {
     not_probed: String,
     lags: BTreeMap<Row, Lag>,
     structure: Option<Structure>,
+    writer: Option<WriterStatus>,
+    /// Tokens of annotations that were acted on since the status was last read.
+    handled: LastHandled,
 }
 
 #[derive(Default)]
@@ -111,8 +119,69 @@ impl Watch {
                 })
                 .collect(),
             objectives: app.spec.objectives.clone(),
-            writer: None,
+            writer: known.writer.clone(),
+            handled: known.handled.clone(),
         })
+    }
+
+    /// Has what was asked for looked at now.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The probes' word.
+    pub(super) fn health(&self) -> Health {
+        self.known().health.clone()
+    }
+
+    /// Which region takes the writes, by the newest that is known.
+    pub(super) fn writer(&self, status: &MultiRegionAppStatus) -> Option<WriterStatus> {
+        newest(self.known().writer.clone(), status.writer.clone())
+    }
+
+    /// The tokens that were acted on.
+    pub(super) fn handled(&self, status: &MultiRegionAppStatus) -> LastHandled {
+        let known = self.known().handled.clone();
+        let told = status.last_handled.clone().unwrap_or_default();
+        LastHandled {
+            force_writer: known.force_writer.or(told.force_writer),
+            failback: known.failback.or(told.failback),
+            ..told
+        }
+    }
+
+    /// Notes where the writes go, and the tokens that this has answered.
+    pub(super) fn set_writer(
+        &self,
+        writer: WriterStatus,
+        force: Option<String>,
+        failback: Option<String>,
+    ) {
+        let mut known = self.known();
+        known.writer = Some(writer);
+        if force.is_some() {
+            known.handled.force_writer = force;
+        }
+        if failback.is_some() {
+            known.handled.failback = failback;
+        }
+    }
+
+    /// What a move away from `from` would lose of the tables, if that is known of all that are measured.
+    pub(super) fn loss(&self, app: &MultiRegionApp, from: Role) -> Option<SignedDuration> {
+        let regions = &app.spec.regions;
+        let from = match from {
+            Role::Primary => &regions.primary,
+            Role::Dr => regions.dr.as_ref()?,
+        };
+        let known = self.known();
+        let losses: Option<Vec<SignedDuration>> = known
+            .lags
+            .iter()
+            .filter(|((source, region, _), _)| source.starts_with("dynamodb/") && region == from)
+            .map(|(_, lag)| lag.direction.loss())
+            .collect();
+        losses?.into_iter().max()
     }
 }
 
@@ -132,6 +201,7 @@ impl Context {
             }),
             writing: tokio::sync::Mutex::default(),
             stop: self.stop.child_token(),
+            wake: Notify::new(),
         });
         all.insert(uid, watch.clone());
         tokio::spawn(guarded(watch.clone(), probes(self.clone(), watch.clone())));
@@ -214,7 +284,7 @@ fn assessed(app: &MultiRegionApp, watch: &Watch) -> Option<MultiRegionAppStatus>
         generation: app.metadata.generation.unwrap_or_default(),
         previous,
         now: Timestamp::now(),
-        handled_reconcile: None,
+        handled: previous.last_handled.clone().unwrap_or_default(),
         vitals: Some(&vitals),
         structure: structure.as_ref(),
         result: status::Result::Probed,
@@ -235,10 +305,24 @@ async fn probes(context: Arc<Context>, watch: Arc<Watch>) {
     while let Some(app) = context.living(&watch) {
         let next = Instant::now() + seconds(app.spec.failover.probe.interval_seconds);
         round(&context, &watch, &app).await;
-        if let Err(error) = context.tell(&watch).await {
-            tracing::warn!(app = %app.name_any(), error = %crate::chain(&error), "the status could not be written");
+        context.settle_writer(&watch, &app).await;
+        tell(&context, &watch).await;
+        while tokio::time::timeout_at(next, watch.wake.notified())
+            .await
+            .is_ok()
+        {
+            let Some(app) = context.living(&watch) else {
+                return;
+            };
+            context.settle_writer(&watch, &app).await;
+            tell(&context, &watch).await;
         }
-        tokio::time::sleep_until(next).await;
+    }
+}
+
+async fn tell(context: &Arc<Context>, watch: &Watch) {
+    if let Err(error) = context.tell(watch).await {
+        tracing::warn!(app = %watch.object, error = %crate::chain(&error), "the status could not be written");
     }
 }
 
@@ -485,8 +569,8 @@ async fn fold(
         let shown = lag.direction.show(now, objective, stale);
         std::mem::replace(&mut lag.shown, shown) != shown
     };
-    if shows && let Err(error) = context.tell(watch).await {
-        tracing::warn!(app = %app.name_any(), error = %crate::chain(&error), "the status could not be written");
+    if shows {
+        tell(context, watch).await;
     }
 }
 

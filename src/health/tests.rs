@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::writes::{Asked, Facts, Writer, decide, other};
+use super::writes::{Asked, Facts, decide, other};
 use super::*;
 use crate::api::{Failback, WhenLagUnknown, Writes, WritesMode};
 
@@ -71,16 +71,17 @@ fn automatic() -> Writes {
 
 fn facts<'a>(
     writes: &'a Writes,
-    health: &'a Health,
+    health: &Health,
     thresholds: &Thresholds,
-    writer: Writer,
+    writer: Role,
     now: Timestamp,
 ) -> Facts<'a> {
     Facts {
         writes,
         asked: Asked::default(),
         writer,
-        health,
+        forced: false,
+        health: health.clone(),
         thresholds: *thresholds,
         loss: Some(SignedDuration::ZERO),
         objective: SignedDuration::from_secs(60),
@@ -142,7 +143,7 @@ proptest! {
                     prop_assert_eq!(was.state, is.state);
                     prop_assert_eq!(was.since, is.since);
                 }
-                let writer = Writer { role: Role::Primary, epoch: 1 };
+                let writer = Role::Primary;
                 let writes = automatic();
                 let decision = decide(&facts(&writes, &cut_off, &thresholds, writer, at(second + round * INTERVAL)));
                 prop_assert_eq!((decision.to, decision.reason), (None, "ProberIsolated"));
@@ -153,19 +154,19 @@ proptest! {
     #[test]
     fn the_writes_move_only_by_two_witnesses_to_a_region_that_is_well(history in history(), thresholds in thresholds()) {
         let writes = automatic();
-        let mut writer = Writer { role: Role::Primary, epoch: 1 };
+        let mut writer = Role::Primary;
         for (now, health) in run(&history, &thresholds) {
             let decision = decide(&facts(&writes, &health, &thresholds, writer, now));
             if let Some(to) = decision.to {
-                prop_assert_eq!(to, other(writer.role));
+                prop_assert_eq!(to, other(writer));
                 prop_assert_eq!(health.of(to).state, RegionHealth::Healthy);
                 if decision.reason == "FailedOver" {
-                    prop_assert!(health.of(writer.role).failures >= thresholds.failures);
+                    prop_assert!(health.of(writer).failures >= thresholds.failures);
                     prop_assert!(health.edge.failures >= thresholds.failures);
                 } else {
                     prop_assert_eq!(to, writes.active);
                 }
-                writer = Writer { role: to, epoch: writer.epoch + 1 };
+                writer = to;
             }
         }
     }
@@ -189,10 +190,7 @@ fn failed() -> (Health, Thresholds, Timestamp) {
     (health, thresholds, now)
 }
 
-const PRIMARY: Writer = Writer {
-    role: Role::Primary,
-    epoch: 1,
-};
+const PRIMARY: Role = Role::Primary;
 
 #[test]
 fn a_loss_beyond_the_objective_refuses_the_move_until_it_is_forced() {
@@ -266,10 +264,7 @@ fn in_mode_manual_the_writes_are_where_the_spec_says() {
     };
     let decision = decide(&facts(&writes, &health, &thresholds, PRIMARY, now));
     assert_eq!(decision.to, Some(Role::Dr));
-    let there = Writer {
-        role: Role::Dr,
-        epoch: 2,
-    };
+    let there = Role::Dr;
     let decision = decide(&facts(&writes, &health, &thresholds, there, now));
     assert_eq!((decision.to, decision.reason), (None, "AsDeclared"));
 }
@@ -282,4 +277,20 @@ fn nothing_moves_while_moves_are_held() {
     facts.asked.force = Some(Role::Dr);
     facts.held = Some("Suspended");
     assert_eq!(decide(&facts).to, None);
+}
+
+#[test]
+fn in_mode_manual_what_was_forced_stays_until_it_is_sent_back() {
+    let (mut health, thresholds, now) = failed();
+    let writes = Writes::default();
+    let mut facts = facts(&writes, &health, &thresholds, Role::Dr, now);
+    facts.forced = true;
+    assert_eq!(decide(&facts).to, None);
+    facts.asked.failback = true;
+    // The primary is down: not there.
+    assert_eq!(decide(&facts).reason, "OtherNotHealthy");
+    health.primary = health.dr.clone();
+    let mut facts = super::tests::facts(&writes, &health, &thresholds, Role::Dr, now);
+    (facts.forced, facts.asked.failback) = (true, true);
+    assert_eq!(decide(&facts).to, Some(Role::Primary));
 }

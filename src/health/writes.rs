@@ -7,14 +7,22 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Health, Thresholds};
 use crate::api::{Failback, RegionHealth, Role, WhenLagUnknown, Writes, WritesMode};
+use crate::model::Side;
 
-/// What the edge goes by: the region, and a count of the moves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Writer {
-    /// The region that takes the writes.
-    pub role: Role,
-    /// Counted up by each move.
-    pub epoch: u64,
+/// The region of a writer's side.
+pub fn role(side: Side) -> Role {
+    match side {
+        Side::Primary => Role::Primary,
+        Side::Dr => Role::Dr,
+    }
+}
+
+/// The side of a region.
+pub fn side(role: Role) -> Side {
+    match role {
+        Role::Primary => Side::Primary,
+        Role::Dr => Side::Dr,
+    }
 }
 
 /// What is asked for by annotation, not yet done.
@@ -33,10 +41,12 @@ pub struct Facts<'a> {
     pub writes: &'a Writes,
     /// What was asked for.
     pub asked: Asked,
-    /// As the edge has it.
-    pub writer: Writer,
+    /// The region that takes the writes now.
+    pub writer: Role,
+    /// Whether it does because it was forced to; that holds until something else is asked for.
+    pub forced: bool,
     /// What the probes say.
-    pub health: &'a Health,
+    pub health: Health,
     /// When a probe counts.
     pub thresholds: Thresholds,
     /// What a move away from the writer would lose, in time; none if nobody knows.
@@ -101,23 +111,24 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
         return Decision::stay(held, "no move is made meanwhile");
     }
     if let Some(to) = facts.asked.force {
-        return if to == facts.writer.role {
+        return if to == facts.writer {
             Decision::stay("Forced", "it is where force-writer asks for")
         } else {
             Decision::go(to, "Forced", "by the annotation force-writer")
         };
     }
     let preferred = facts.writes.active;
-    if facts.asked.failback && facts.writer.role != preferred {
+    if facts.asked.failback && facts.writer != preferred {
         return back(facts, "FailedBack", "by the annotation failback");
     }
     match facts.writes.mode {
-        WritesMode::Manual if facts.writer.role == preferred => {
-            Decision::stay("AsDeclared", "mode Manual")
+        WritesMode::Manual if facts.writer == preferred => {
+            Decision::stay("AsDeclared", "by failover.writes.active")
         }
-        WritesMode::Manual if facts.asked.failback => {
-            back(facts, "FailedBack", "by the annotation failback")
-        }
+        WritesMode::Manual if facts.forced => Decision::stay(
+            "Forced",
+            "by the annotation force-writer, until the annotation failback asks otherwise",
+        ),
         WritesMode::Manual => Decision::go(preferred, "AsDeclared", "by failover.writes.active"),
         WritesMode::Automatic => automatic(facts),
     }
@@ -130,7 +141,7 @@ fn automatic(facts: &Facts<'_>) -> Decision {
             "nothing at all can be reached from here, so nothing is known",
         );
     }
-    let (here, there) = (facts.writer.role, other(facts.writer.role));
+    let (here, there) = (facts.writer, other(facts.writer));
     let probe_failed = facts
         .health
         .of(here)
@@ -139,7 +150,7 @@ fn automatic(facts: &Facts<'_>) -> Decision {
     if probe_failed && edge_failed {
         return away(facts, there);
     }
-    if facts.writer.role != facts.writes.active {
+    if facts.writer != facts.writes.active {
         return match facts.writes.failback {
             Failback::Automatic => back(facts, "FailedBack", "the preferred region is well again"),
             Failback::Manual => Decision::stay(
@@ -180,8 +191,8 @@ fn away(facts: &Facts<'_>, there: Role) -> Decision {
             "FailedOver",
             format!(
                 "{} has failed: {}; through the distribution: {}",
-                name(facts.writer.role),
-                facts.health.of(facts.writer.role).why,
+                name(facts.writer),
+                facts.health.of(facts.writer).why,
                 facts.health.edge.why
             ),
         ),

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::audit::{live, replica_state};
 use crate::api::{
     DistributionStatus, DnsRecord, DnsRecordPurpose, DnsStatus, InventoryItem,
-    MultiRegionAppStatus, PendingChange, RegionStatus, ReplicationStatus, RetainedItem,
+    MultiRegionAppStatus, PendingChange, RegionStatus, ReplicationStatus, RetainedItem, Role,
+    WriterStatus,
 };
 use crate::app::{App, Site};
 use crate::model::{GLOBAL, Observed, Owner, Phase, ResourceId, Wanted};
@@ -22,6 +26,7 @@ pub(super) fn fill(
     wanted: &Wanted,
     outcome: &Outcome,
     previous: &MultiRegionAppStatus,
+    now: Timestamp,
 ) -> MultiRegionAppStatus {
     let distribution = distribution(app, outcome, previous);
     MultiRegionAppStatus {
@@ -31,6 +36,7 @@ pub(super) fn fill(
                 .map(|distribution| distribution.domain_name.as_str()),
         ),
         distribution,
+        writer: writer(app, outcome, previous, now),
         regions: app
             .sites()
             .map(|site| region(site, outcome, previous))
@@ -42,6 +48,47 @@ pub(super) fn fill(
         pending: pending(outcome),
         ..previous.clone()
     }
+}
+
+/// Which region takes the writes, as the store has it.
+fn writer(
+    app: &App,
+    outcome: &Outcome,
+    previous: &MultiRegionAppStatus,
+    now: Timestamp,
+) -> Option<WriterStatus> {
+    app.dr.as_ref()?;
+    let before = previous.writer.as_ref();
+    let Some(key) = live(outcome, &ids::writer_key(app)) else {
+        return before.cloned();
+    };
+    let active = match key.outputs.get("writer").map(String::as_str) {
+        Some("Primary") => Role::Primary,
+        Some("DR") => Role::Dr,
+        _ => return before.cloned(),
+    };
+    let epoch = key
+        .outputs
+        .get("epoch")
+        .and_then(|epoch| epoch.parse().ok())?;
+    let store = live(outcome, &ids::key_value_store());
+    let store_arn = store.and_then(|store| store.outputs.get("arn").cloned());
+    let store_arn = store_arn.or_else(|| before.and_then(|before| before.store_arn.clone()));
+    let same = before.filter(|before| (before.active, before.epoch) == (active, epoch));
+    Some(match same {
+        Some(same) => WriterStatus {
+            store_arn,
+            ..same.clone()
+        },
+        None => WriterStatus {
+            active,
+            epoch,
+            since: Some(Time(Timestamp::from_second(now.as_second()).unwrap_or(now))),
+            reason: "Read".into(),
+            message: "as the key value store has it".into(),
+            store_arn,
+        },
+    })
 }
 
 fn distribution(

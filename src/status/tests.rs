@@ -73,7 +73,7 @@ fn assessed(
         generation: GENERATION,
         previous,
         now,
-        handled_reconcile: None,
+        handled: Default::default(),
         vitals: None,
         structure: None,
         result: Result::Ran {
@@ -352,7 +352,7 @@ fn suspending_keeps_every_value_and_says_so() {
         generation: GENERATION,
         previous: &before,
         now: now(),
-        handled_reconcile: None,
+        handled: Default::default(),
         vitals: None,
         structure: None,
         result: Result::Suspended { deleting: true },

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::Situation;
 use super::conditions::Stand;
-use super::{Result, Situation};
 use crate::api::{
-    CONDITION_READY, CONDITION_SYNCED, MultiRegionAppStatus, Objectives, RegionHealth, Role,
-    WriterStatus,
+    CONDITION_READY, CONDITION_SYNCED, LastHandled, MultiRegionAppStatus, Objectives, RegionHealth,
+    Role, WriterStatus,
 };
 use crate::health::Health;
 
@@ -46,6 +46,8 @@ pub struct Vitals {
     pub objectives: Objectives,
     /// Which region takes the writes, if it is known.
     pub writer: Option<WriterStatus>,
+    /// Tokens of annotations that were acted on between the passes.
+    pub handled: LastHandled,
 }
 
 /// The lag of one replication in one direction.
@@ -95,11 +97,18 @@ pub(super) fn fill(status: &mut MultiRegionAppStatus, situation: &Situation<'_>)
         .iter()
         .filter_map(|row| row.lag_seconds)
         .max();
-    if vitals.writer.is_some() {
-        status.writer.clone_from(&vitals.writer);
-    }
-    if !vitals.has_dr && !matches!(situation.result, Result::Probed) {
-        status.writer = None;
+    status.writer = newest(vitals.writer.clone(), status.writer.take()).filter(|_| vitals.has_dr);
+}
+
+/// Of what is known and what was read, that of the later move.
+pub fn newest(known: Option<WriterStatus>, read: Option<WriterStatus>) -> Option<WriterStatus> {
+    match (known, read) {
+        (Some(known), Some(read)) if read.epoch > known.epoch => Some(read),
+        (Some(known), Some(read)) => Some(WriterStatus {
+            store_arn: read.store_arn.or(known.store_arn),
+            ..known
+        }),
+        (known, read) => known.or(read),
     }
 }
 

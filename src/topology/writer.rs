@@ -4,6 +4,7 @@
 
 use super::edge::shared_id;
 use super::{ids, want};
+use crate::api::Role;
 use crate::app::App;
 use crate::model::{Desired, Input, Needed, ResourceId, Side, Writer};
 use crate::resources::{
@@ -18,9 +19,20 @@ fn is_movable(app: &App) -> bool {
     app.dr.is_some() && !app.spec.cdn.write_paths.is_empty()
 }
 
-/// The side that an app's writes begin on. Later nobody but the writer itself decides.
-fn initial(_app: &App) -> Writer {
-    Writer::first(Side::Primary)
+/// The side that an app's writes begin on. Later nobody but the writer itself decides; a key that was lost comes back
+/// as the status knew it, one move later.
+fn initial(app: &App) -> Writer {
+    let side = |role| match role {
+        Role::Primary => Side::Primary,
+        Role::Dr => Side::Dr,
+    };
+    match app.writer {
+        Some((role, epoch)) => Writer {
+            side: side(role),
+            epoch: u64::try_from(epoch).unwrap_or_default() + 1,
+        },
+        None => Writer::first(side(app.spec.failover.writes.active)),
+    }
 }
 
 /// Store, function and key.

@@ -581,9 +581,44 @@ fn policies_tags_and_unknown_fields() -> Vec<Bad> {
             "tag names and values are made of letters",
         ),
         both(
-            "field of another time",
-            "spec: {failover: {writes: {mode: Automatic}}}",
+            "field of nobody's",
+            "spec: {failover: {writes: {owner: Primary}}}",
             unknown,
+        ),
+        both(
+            "writes in a DR region that there is not",
+            "spec: {regions: {primary: us-east-1, dr: null}, failover: {writes: {active: DR}}}",
+            "failover.writes.active cannot be DR without regions.dr",
+        ),
+        both(
+            "automatic without anywhere to go",
+            "spec: {regions: {primary: us-east-1, dr: null}, failover: {writes: {mode: Automatic}}}",
+            "failover.writes.mode cannot be Automatic without regions.dr",
+        ),
+        both(
+            "probe more often than is kind",
+            "spec: {failover: {probe: {intervalSeconds: 1}}}",
+            "intervalSeconds",
+        ),
+        both(
+            "probe of a path with a query",
+            "spec: {failover: {probe: {path: '/?a=b'}}}",
+            "must be a path without query and spaces",
+        ),
+        both(
+            "write probe that expects to fail",
+            "spec: {failover: {writeProbe: {method: POST, path: /api/ping, expectStatus: 503}}}",
+            "expectStatus",
+        ),
+        both(
+            "write probe that only reads",
+            "spec: {failover: {writeProbe: {method: GET, path: /api/ping}}}",
+            "method",
+        ),
+        both(
+            "objective of nothing",
+            "spec: {objectives: {recoveryPointSeconds: 0}}",
+            "recoveryPointSeconds",
         ),
         both(
             "field misspelt",

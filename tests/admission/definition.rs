@@ -51,12 +51,12 @@ async fn columns_tell_how_an_app_stands() -> Result<()> {
     for (arguments, header, row) in [
         (
             vec!["get", "mra"],
-            "NAME READY FAILOVER URL AGE",
+            "NAME READY WRITER FAILOVER LAG URL AGE",
             "shop True NotProbed https://shop.example.com",
         ),
         (
             vec!["get", "aws", "--output=wide"],
-            "NAME READY FAILOVER URL AGE PRIMARY DR DISTRIBUTION SYNCED",
+            "NAME READY WRITER FAILOVER LAG URL AGE PRIMARY DR DISTRIBUTION SYNCED",
             "us-east-1 us-west-2 E1A2B3C4D5E6F7 False",
         ),
     ] {

@@ -174,6 +174,12 @@ async fn defaults_are_those_of_the_documentation() -> Result<()> {
             "cache": {"defaultTTLSeconds": 60, "maxTTLSeconds": 86400, "cookies": [], "headers": []},
             "priceClass": "PriceClass_All",
         },
+        "failover": {
+            "probe": {"path": "/", "intervalSeconds": 30, "timeoutSeconds": 5, "failureThreshold": 3, "successThreshold": 3},
+            "heartbeat": {"mode": "Enabled", "intervalSeconds": 60},
+            "writes": {"mode": "Manual", "active": "Primary", "failback": "Manual", "whenLagUnknown": "Refuse"},
+        },
+        "objectives": {"recoveryPointSeconds": 60, "staticRecoveryPointSeconds": 900},
         "managementPolicy": "Full",
         "deletionPolicy": "RetainData",
         "adoptionPolicy": "Never",

@@ -16,3 +16,4 @@ mod process;
 mod storm;
 mod telling;
 mod world;
+mod writes;

@@ -9,6 +9,8 @@ const FAILOVER_STATUS_CODES = [];
 const ORIGINS = { Primary: 'lambda-primary', DR: 'lambda-dr' };
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
 const REPORT = '/.multiregion/writer';
+// Asked for by the operator's probe: of the side that takes the writes, and of no other in its place.
+const WITNESS = '/.multiregion/probe';
 
 async function handler(event) {
   const request = event.request;
@@ -17,7 +19,7 @@ async function handler(event) {
   if (request.method === 'GET' && request.uri.endsWith(REPORT)) {
     return report(distribution, writer);
   }
-  if (SAFE_METHODS.indexOf(request.method) >= 0) {
+  if (SAFE_METHODS.indexOf(request.method) >= 0 && !request.uri.endsWith(WITNESS)) {
     // Reads need no writer: they go on whichever side is down, moved or not.
     group(writer !== null ? writer.side : 'Primary');
     return request;
