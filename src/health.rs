@@ -83,6 +83,8 @@ impl Samples {
 pub struct Target {
     /// What it is taken for.
     pub state: RegionHealth,
+    /// Whether that is so by the threshold, or by a status from before a restart; and not by the first look only.
+    pub firm: bool,
     /// When that last changed.
     pub since: Option<Timestamp>,
     /// Probes that succeeded in a row, up to now.
@@ -147,6 +149,7 @@ impl Target {
         Self {
             state,
             since,
+            firm: state != RegionHealth::Unknown,
             // Until it is stale, and no longer, what the status said holds.
             sampled: Some(now),
             ..Self::default()
@@ -173,7 +176,7 @@ impl Target {
     fn fold(&mut self, sample: Option<&Sample>, thresholds: &Thresholds, now: Timestamp) {
         let Some(sample) = sample else {
             if !self.is_fresh(thresholds, now) {
-                (self.successes, self.failures) = (0, 0);
+                (self.successes, self.failures, self.firm) = (0, 0, false);
                 self.turn(RegionHealth::Unknown, now);
             }
             return;
@@ -181,15 +184,17 @@ impl Target {
         // What was counted before a gap is not in a row with what comes after.
         let unknown = self.state == RegionHealth::Unknown || !self.is_fresh(thresholds, now);
         if unknown {
-            (self.successes, self.failures) = (0, 0);
+            (self.successes, self.failures, self.firm) = (0, 0, false);
         }
         self.sampled = Some(now);
         match sample {
             Sample::Healthy => {
                 self.failures = 0;
                 self.successes = self.successes.saturating_add(1);
-                if unknown || self.successes >= thresholds.successes {
+                // What one look said, one look takes back.
+                if unknown || !self.firm || self.successes >= thresholds.successes {
                     self.turn(RegionHealth::Healthy, now);
+                    self.firm = true;
                 }
             }
             Sample::Unhealthy(why) | Sample::Unreachable(why) => {
@@ -199,8 +204,10 @@ impl Target {
                 if unknown || self.state != RegionHealth::Unhealthy {
                     self.why.clone_from(why);
                 }
-                if unknown || self.failures >= thresholds.failures {
+                let firm = self.failures >= thresholds.failures;
+                if unknown || firm {
                     self.turn(RegionHealth::Unhealthy, now);
+                    self.firm |= firm;
                 }
             }
         }

@@ -14,7 +14,7 @@ const VERIFY: Duration = Duration::from_secs(30);
 /// Every so many passes all facets are read.
 const EVERY_FACET: u32 = 6;
 /// For so long after a complete read the passes of an app that is not yet settled read only what is not at rest.
-const BELIEVED: Duration = Duration::from_secs(60);
+const BELIEVED: Duration = Duration::from_secs(30);
 
 /// What a complete read of an app has shown to be at rest.
 #[derive(Clone, Debug)]

@@ -28,8 +28,8 @@ use crate::status::{self, LagRow, Situation, Structure, Vitals, newest};
 
 /// Between two heartbeats of the static files: each makes a version in both buckets.
 const STATIC_INTERVAL: Duration = Duration::from_secs(300);
-/// How soon to look again whether there is something to send heartbeats to.
-const NOTHING_YET: Duration = Duration::from_secs(5);
+/// How soon to look again whether there is something to probe, and to send heartbeats to.
+const NOTHING_YET: Duration = Duration::from_secs(2);
 /// When a heartbeat is looked for after it was sent, in milliseconds.
 const FIRST_LOOKS: [u64; 3] = [250, 500, 1000];
 /// Then so often, that a lag is told to less than a second; it costs reads only while there is one.
@@ -104,6 +104,7 @@ impl Watch {
     /// What probes and heartbeats say now; none before the first round.
     pub(super) fn vitals(&self, app: &MultiRegionApp) -> Option<Vitals> {
         let known = self.known();
+        let beats = app.spec.regions.dr.is_some() && may_beat(app);
         known.probed.then(|| Vitals {
             health: known.health.clone(),
             has_dr: app.spec.regions.dr.is_some(),
@@ -111,6 +112,7 @@ impl Watch {
             lags: known
                 .lags
                 .iter()
+                .filter(|_| beats)
                 .map(|((source, from, to), lag)| LagRow {
                     source: source.clone(),
                     from: from.clone(),
@@ -303,8 +305,13 @@ async fn guarded(watch: Arc<Watch>, work: impl Future<Output = ()>) {
 /// A round of probes at every interval, until the object is gone.
 async fn probes(context: Arc<Context>, watch: Arc<Watch>) {
     while let Some(app) = context.living(&watch) {
-        let next = Instant::now() + seconds(app.spec.failover.probe.interval_seconds);
-        round(&context, &watch, &app).await;
+        let begun = Instant::now();
+        let interval = seconds(app.spec.failover.probe.interval_seconds);
+        let next = if round(&context, &watch, &app).await {
+            begun + interval
+        } else {
+            begun + NOTHING_YET.min(interval)
+        };
         context.settle_writer(&watch, &app).await;
         tell(&context, &watch).await;
         while tokio::time::timeout_at(next, watch.wake.notified())
@@ -326,13 +333,14 @@ async fn tell(context: &Arc<Context>, watch: &Watch) {
     }
 }
 
-async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) {
-    let Some(status) = app
-        .status
-        .as_ref()
-        .filter(|status| !status.regions.is_empty())
-    else {
-        return;
+/// A round of probes; false if there is nothing to probe yet.
+async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) -> bool {
+    let urls = |status: &&MultiRegionAppStatus| {
+        let mut regions = status.regions.iter();
+        regions.any(|region| region.function_url.is_some())
+    };
+    let Some(status) = app.status.as_ref().filter(urls) else {
+        return false;
     };
     let (probe, prober) = (&app.spec.failover.probe, &context.prober);
     let timeout = seconds(probe.timeout_seconds);
@@ -391,6 +399,7 @@ async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) {
     );
     known.not_probed = denied.join("; ");
     known.probed = true;
+    true
 }
 
 /// A path under which the distribution asks the region that takes the writes, and no other.
@@ -478,15 +487,19 @@ async fn heartbeats(context: Arc<Context>, watch: Arc<Watch>, what: What) {
     }
 }
 
+/// Whether heartbeats are asked for, and may be written.
+fn may_beat(app: &MultiRegionApp) -> bool {
+    app.spec.failover.heartbeat.mode.is_enabled()
+        && app.spec.management_policy != ManagementPolicy::Observe
+}
+
 /// What there is to send: nothing in a single region, or where nothing may be written.
 async fn beats(context: &Context, app: &MultiRegionApp) -> Vec<Beat> {
-    let allowed = app.spec.failover.heartbeat.mode.is_enabled()
-        && app.spec.management_policy != ManagementPolicy::Observe;
     let ready = app
         .status
         .as_ref()
         .is_some_and(|status| status.distribution.is_some());
-    if !allowed || !ready || app.spec.regions.dr.is_none() {
+    if !may_beat(app) || !ready || app.spec.regions.dr.is_none() {
         return Vec::new();
     }
     match context.parsed(app).await {

@@ -103,7 +103,7 @@ proptest! {
                 use RegionHealth::{Healthy, Unhealthy};
                 match (was.state, is.state) {
                     (Healthy, Unhealthy) => prop_assert!(is.failures >= thresholds.failures || gap(was) > INTERVAL * 3),
-                    (Unhealthy, Healthy) => prop_assert!(is.successes >= thresholds.successes || gap(was) > INTERVAL * 3),
+                    (Unhealthy, Healthy) => prop_assert!(is.successes >= thresholds.successes || !was.firm || gap(was) > INTERVAL * 3),
                     (one, other) if one == other => prop_assert_eq!(was.since, is.since),
                     _ => {}
                 }

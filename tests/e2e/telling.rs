@@ -91,6 +91,9 @@ impl Samples {
     fn check_labels(&self, world: &World) -> Result<()> {
         let known: BTreeMap<&str, &[&str]> = BTreeMap::from([
             ("region", &["us-east-1", "us-west-2", "global"][..]),
+            ("from", &["us-east-1", "us-west-2"]),
+            ("to", &["us-east-1", "us-west-2"]),
+            ("target", &["primary", "dr", "edge"]),
             ("change", &["create", "update", "delete"]),
             ("status", &["True", "False", "Unknown"]),
             (
@@ -98,6 +101,7 @@ impl Samples {
                 &[
                     "acm",
                     "cloudfront",
+                    "cloudfront-keyvaluestore",
                     "dynamodb",
                     "iam",
                     "lambda",
@@ -122,6 +126,7 @@ impl Samples {
         let names: BTreeSet<&str> = values.keys().map(String::as_str).collect();
         let documented = [
             "change",
+            "from",
             "kind",
             "le",
             "operation",
@@ -129,6 +134,8 @@ impl Samples {
             "region",
             "service",
             "status",
+            "target",
+            "to",
             "type",
         ];
         ensure!(names == BTreeSet::from(documented), "{names:?}");
