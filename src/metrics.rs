@@ -25,6 +25,7 @@ pub struct Metrics {
     writes: Family<Drift, Counter>,
     probes: Family<Probed, Counter>,
     conditions: Family<ConditionLabels, Gauge>,
+    leader: Gauge,
     /// Conditions of each app, by its uid, as they were last counted.
     counted: Mutex<std::collections::HashMap<String, Vec<ConditionLabels>>>,
 }
@@ -116,6 +117,12 @@ impl Default for Metrics {
             "Apps by condition and its status",
             conditions.clone(),
         );
+        let leader = Gauge::default();
+        registry.register(
+            "leader",
+            "Whether this process does the work (1) or stands by (0)",
+            leader.clone(),
+        );
         Self {
             registry,
             reconciles,
@@ -126,6 +133,7 @@ impl Default for Metrics {
             writes,
             probes,
             conditions,
+            leader,
             counted: Mutex::default(),
         }
     }
@@ -215,6 +223,11 @@ impl Metrics {
         if !now.is_empty() {
             counted.insert(uid.into(), now);
         }
+    }
+
+    /// Tells whether this process does the work.
+    pub fn leader(&self, leads: bool) {
+        self.leader.set(leads.into());
     }
 
     /// All of it as OpenMetrics text.

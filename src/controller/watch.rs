@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, events};
 use crate::api::{ManagementPolicy, MultiRegionApp, MultiRegionAppStatus, Role};
+use crate::aws::fence::Fence;
 use crate::health::heartbeat::{self, Beat};
 use crate::health::lag::Direction;
 use crate::health::probe::Probed;
@@ -130,10 +131,12 @@ impl Context {
             stop: self.stop.child_token(),
         });
         all.insert(uid, watch.clone());
-        tokio::spawn(guarded(watch.clone(), probes(self.clone(), watch.clone())));
+        let fence = self.aws.fence();
+        let probes = probes(self.clone(), watch.clone());
+        tokio::spawn(guarded(fence.clone(), watch.clone(), probes));
         for what in [What::Tables, What::StaticFiles] {
             let beats = heartbeats(self.clone(), watch.clone(), what);
-            tokio::spawn(guarded(watch.clone(), beats));
+            tokio::spawn(guarded(fence.clone(), watch.clone(), beats));
         }
         watch
     }
@@ -219,10 +222,10 @@ fn assessed(app: &MultiRegionApp, watch: &Watch) -> Option<MultiRegionAppStatus>
     (status != *previous).then_some(status)
 }
 
-async fn guarded(watch: Arc<Watch>, work: impl Future<Output = ()>) {
+async fn guarded(fence: Fence, watch: Arc<Watch>, work: impl Future<Output = ()>) {
     tokio::select! {
         () = watch.stop.cancelled() => {}
-        () = work => {}
+        () = fence.hold(work) => {}
     }
 }
 
