@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use strict_aws::{Call, Config};
+use strict_aws::Config;
 use testbed::ControlPlane;
 use testbed::process::Signal;
 use testbed::wait::{self, Seen};
@@ -81,20 +81,20 @@ async fn a_leader_that_stood_still_in_the_midst_of_a_creation_writes_nothing_aft
         world.apply(name, &minimal()).await?;
         until_writes(&leader, 5 + 9 * spell).await?;
         leader.signal(Signal::STOP)?;
-        let made = leader.proxy.writes().len();
         standby.until_leader(HANDOVER + TIMEOUT).await?;
         world.until_ready(name, TIMEOUT).await?;
-        ensure!(
-            made < made + standby.proxy.writes().len(),
-            "nothing was left to do"
-        );
+        ensure!(!standby.proxy.writes().is_empty(), "nothing was left to do");
 
+        // What was on its way when it was stopped has arrived long since.
         leader.proxy.clear_calls();
         leader.signal(Signal::CONT)?;
         let status = leader.until_exit(Duration::from_secs(5)).await?;
         ensure!(status.code() == Some(1), "it ended with {status}");
-        let late = leader.proxy.writes();
-        ensure!(late.is_empty(), "it wrote after it was deposed: {late:#?}");
+        let late = leader.proxy.calls();
+        ensure!(
+            late.is_empty(),
+            "it called AWS after it was deposed: {late:#?}"
+        );
         ensure!(
             leader.log().contains("could not be renewed within 10 s"),
             "it does not say why it ended: {}",
@@ -194,13 +194,8 @@ fn said_nothing(standby: &Candidate) -> Result<()> {
 
 /// All that it wrote is the change of the functions that it found to do.
 fn only_updates(leader: &Candidate) -> Result<()> {
-    // Heartbeats are data.
-    let writes = leader
-        .proxy
-        .writes()
-        .into_iter()
-        .filter(|call| !call.is_data());
-    let operations: BTreeSet<String> = writes.map(|call: Call| call.operation).collect();
+    let writes = leader.proxy.writes().into_iter();
+    let operations: BTreeSet<String> = writes.map(|call| call.operation).collect();
     ensure!(
         operations == BTreeSet::from(["UpdateFunctionConfiguration".to_owned()]),
         "{operations:?}"

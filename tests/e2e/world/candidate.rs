@@ -62,21 +62,9 @@ impl Candidate {
 
     /// Waits until `/readyz` answers with a text that contains this.
     pub async fn until_readyz(&mut self, expected: &str, timeout: Duration) -> Result<()> {
-        let url = format!("{}/readyz", self.operator.url());
-        let operator = &mut self.operator;
-        let waited = wait::until(expected, timeout, || {
-            let ended = operator.exited();
-            let url = &url;
-            async move {
-                if let Some(status) = ended? {
-                    return Ok(Seen::Failed(format!("it ended with {status}")));
-                }
-                let body = testbed::http::get(url).await?.1;
-                Ok(Seen::when(body.contains(expected), body))
-            }
-        });
-        let waited = waited.await;
-        waited.with_context(|| self.log())
+        let says = |_, body: &str| body.contains(expected);
+        let waited = self.operator.wait_readyz(timeout, says).await;
+        waited.with_context(|| expected.to_owned())
     }
 
     /// What the metric says.
