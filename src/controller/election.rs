@@ -185,24 +185,23 @@ impl Election {
             }
             return;
         }
-        match (failure, self.elector.holder()) {
-            (Some(failure), _) => {
-                if self.health.stand(Standing::Failed(failure.clone())) {
-                    let advice = "may this account get, create and update leases in that namespace (multiregion rbac | kubectl apply -f -)?";
-                    tracing::warn!(
-                        lease = self.lease,
-                        failure,
-                        advice,
-                        "the lease cannot be taken; trying on"
-                    );
-                }
+        if let Some(failure) = failure {
+            if self.health.stand(Standing::Failed(failure.clone())) {
+                let advice = "may this account get, create and update leases in that namespace (multiregion rbac | kubectl apply -f -)?";
+                tracing::warn!(
+                    lease = self.lease,
+                    failure,
+                    advice,
+                    "the lease cannot be taken; trying on"
+                );
             }
-            (None, Some(holder)) if holder != self.identity => {
-                if self.health.stand(Standing::Standby(holder.to_owned())) {
-                    tracing::info!(lease = self.lease, holder, "stands by");
-                }
-            }
-            _ => {}
+            return;
+        }
+        let others = |holder: &&str| *holder != self.identity;
+        if let Some(holder) = self.elector.holder().filter(others)
+            && self.health.stand(Standing::Standby(holder.to_owned()))
+        {
+            tracing::info!(lease = self.lease, holder, "stands by");
         }
     }
 

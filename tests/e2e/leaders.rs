@@ -1,11 +1,12 @@
 //! Several operators at once: one works, the others wait, and no two ever write.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use strict_aws::Config;
+use strict_aws::{Config, Fault, FaultKind};
 use testbed::ControlPlane;
 use testbed::process::Signal;
 use testbed::wait::{self, Seen};
@@ -70,7 +71,7 @@ async fn of_two_operators_one_works_and_the_other_follows_when_it_is_killed_or_s
     Ok(())
 }
 
-/// Stopped for longer than its lease, as with a machine that hangs; it goes on where it was, and must not.
+/// Stopped for longer than its lease, as with a machine that hangs, while it waits for answers: it must not go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stood_still_in_the_midst_of_a_creation_writes_nothing_after_another_leads()
 -> Result<()> {
@@ -80,12 +81,16 @@ async fn a_leader_that_stood_still_in_the_midst_of_a_creation_writes_nothing_aft
         let (mut leader, mut standby) = elected(first, second).await?;
         world.apply(name, &minimal()).await?;
         until_writes(&leader, 5 + 9 * spell).await?;
+        let dark = Fault::new(FaultKind::BlackHole);
+        leader.proxy.configure(|config| config.faults.push(dark));
+        until_all_is_under_way(&leader).await?;
         leader.signal(Signal::STOP)?;
+        // Its calls are lost now, and the SDK would make them again.
+        leader.proxy.configure(|config| config.faults.clear());
         standby.until_leader(HANDOVER + TIMEOUT).await?;
         world.until_ready(name, TIMEOUT).await?;
         ensure!(!standby.proxy.writes().is_empty(), "nothing was left to do");
 
-        // What was on its way when it was stopped has arrived long since.
         leader.proxy.clear_calls();
         leader.signal(Signal::CONT)?;
         let status = leader.until_exit(Duration::from_secs(5)).await?;
@@ -210,6 +215,19 @@ async fn until_writes(leader: &Candidate, count: usize) -> Result<()> {
     })
     .await
     .with_context(|| leader.log())
+}
+
+/// Waits until all calls that it has to make are made, and not answered.
+async fn until_all_is_under_way(leader: &Candidate) -> Result<()> {
+    let before = AtomicUsize::new(0);
+    wait::until("calls without an answer", TIMEOUT, || async {
+        let calls = leader.proxy.calls();
+        let lost = calls.iter().filter(|call| call.fault.is_some()).count();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let steady = before.swap(lost, Ordering::Relaxed) == lost;
+        Ok(Seen::when(lost > 0 && steady, lost.to_string()))
+    })
+    .await
 }
 
 async fn change_memory(world: &World, mebibytes: u32) -> Result<()> {

@@ -1,5 +1,11 @@
 //! The lease's rules one by one, and several electors at once in bad weather.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
@@ -431,7 +437,7 @@ impl Weather {
             match event {
                 Event::Arrives(node, asked, ask) => {
                     let answer = self.server.answer(ask);
-                    if self.one_in(100, spell.lost) {
+                    if self.by_chance(self.spell.lost, 100) {
                         let failed = Answer::Failed("lost".into());
                         self.after(3000, Event::Answered(node, asked, failed));
                     } else {
