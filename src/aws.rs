@@ -5,6 +5,7 @@
 
 mod credentials;
 pub mod error;
+pub mod fence;
 pub mod limits;
 pub mod tags;
 pub mod writer;
@@ -30,6 +31,7 @@ use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 use crate::model::{Failure, FailureKind, GLOBAL, Owner};
+use fence::Fence;
 use limits::Limits;
 use tags::OwnerKey;
 
@@ -141,6 +143,7 @@ pub struct Aws {
     clients: Mutex<HashMap<String, Arc<Clients>>>,
     limits: Limits,
     recorder: Recorder,
+    fence: Fence,
     account: OnceCell<String>,
     memory: Mutex<HashMap<String, (Instant, Shared)>>,
 }
@@ -174,9 +177,21 @@ impl Aws {
             clients: Mutex::default(),
             limits: Limits::default(),
             recorder,
+            fence: Fence::default(),
             account: OnceCell::new(),
             memory: Mutex::default(),
         }
+    }
+
+    /// Calls are made while `fence` is open, and none after.
+    #[must_use]
+    pub fn within(self, fence: Fence) -> Self {
+        Self { fence, ..self }
+    }
+
+    /// What the calls, and whatever else acts on behalf of the apps, are within.
+    pub fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// The clients of `region`; [`GLOBAL`] means us-east-1. They share one connection pool and one credentials cache.
@@ -320,7 +335,7 @@ impl Pass {
     }
 
     /// Makes one call: waits for the account's rate limit, refuses at once where the breaker of `region` × `service`
-    /// is open, records the outcome, classifies the error.
+    /// is open, stands still where the fence is shut, records the outcome, classifies the error.
     pub(crate) async fn call<T, E>(
         &self,
         service: &'static str,
@@ -345,8 +360,11 @@ impl Pass {
         self.aws.limits.wait(service, operation, region).await;
         let started = Instant::now();
         let span = tracing::debug_span!("aws", service, operation, region);
-        let answer = call
-            .instrument(span)
+        // Also between the SDK's retries.
+        let answer = self
+            .aws
+            .fence
+            .hold(call.instrument(span))
             .await
             .map_err(|error| error::classify(service, operation, &error));
         let failure = answer.as_ref().err().map(|failure| failure.kind);

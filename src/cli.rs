@@ -1,6 +1,7 @@
 //! The commands. Exit status: 0, or 1 after an error; `plan` says 2 where there is something to do.
 
 pub mod iam_policy;
+mod leader;
 mod plan;
 pub mod rbac;
 
@@ -13,8 +14,9 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::Aws;
+use crate::aws::fence::Fence;
 use crate::health::probe::Prober;
-use crate::telemetry::{self, Health, LogFormat};
+use crate::telemetry::{self, Health, LogFormat, Standing};
 use crate::{api, controller};
 
 /// Serverless web applications in two AWS regions, as one Kubernetes resource.
@@ -56,6 +58,8 @@ struct RunArguments {
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    #[command(flatten)]
+    leader: leader::LeaderArguments,
 }
 
 #[derive(Args, Debug)]
@@ -102,31 +106,54 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let client = kube::Client::try_default().await?;
-    let cluster = match arguments.cluster_id {
-        Some(id) => id,
-        None => controller::cluster_id(&client).await?,
-    };
-    let scope = controller::Scope {
-        cluster: cluster.clone(),
-        namespace: arguments.namespace,
-    };
-    let metrics = health.metrics.clone();
-    let aws = Arc::new(Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await);
-    let prober = Prober::new(aws.clone(), arguments.edge_endpoint)?;
+    let listener = telemetry::listen(arguments.listen).await?;
     // It serves for as long as passes run, also those that the signal finds under way.
     let stopped = CancellationToken::new();
-    let server = tokio::spawn(telemetry::serve(
-        arguments.listen,
-        health.clone(),
-        stopped.clone(),
-    ));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster, "starting");
+    let server = tokio::spawn(telemetry::serve(listener, health.clone(), stopped.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let led = async {
+        let election = arguments.leader.election(&client, &health);
+        let work = |fence| work(client, health.clone(), &arguments, fence, stop.clone());
+        match election {
+            // Stopped while it stood by, there was nothing to be done.
+            Some(election) => election.lead(&stop, work).await?.unwrap_or(Ok(())),
+            None => {
+                health.stand(Standing::Alone);
+                work(Fence::default()).await
+            }
+        }
+    };
     tokio::select! {
-        () = controller::run(client, aws, prober, health, scope, stop) => {}
+        done = led => done?,
         served = server => served??,
     }
     stopped.cancel();
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the leader does, until `stop`.
+async fn work(
+    client: kube::Client,
+    health: Health,
+    arguments: &RunArguments,
+    fence: Fence,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let cluster = match &arguments.cluster_id {
+        Some(id) => id.clone(),
+        None => controller::cluster_id(&client).await?,
+    };
+    tracing::info!(cluster, "works");
+    let scope = controller::Scope {
+        cluster,
+        namespace: arguments.namespace.clone(),
+    };
+    let metrics = health.metrics.clone();
+    let aws = Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await;
+    let aws = Arc::new(aws.within(fence));
+    let prober = Prober::new(aws.clone(), arguments.edge_endpoint.clone())?;
+    controller::run(client, aws, prober, health, scope, stop).await;
     Ok(())
 }
 

@@ -1,7 +1,9 @@
-//! The Kubernetes side: watches the objects, runs passes, writes the one status patch, tells events.
+//! The Kubernetes side: leads or stands by, watches the objects, runs passes, writes the one status patch, tells events.
 
 mod backoff;
+pub mod election;
 mod events;
+mod lease;
 mod passes;
 mod watch;
 mod writer;
@@ -211,13 +213,15 @@ async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, FinalizerError> {
     let apps = context.apps(&app);
-    finalizer(&apps.clone(), FINALIZER, app, |event| async {
+    let objects = apps.clone();
+    let pass = finalizer(&objects, FINALIZER, app, |event| async {
         match event {
             FinalizerEvent::Apply(app) => passes::apply(&context, &apps, &app).await,
             FinalizerEvent::Cleanup(app) => passes::cleanup(&context, &apps, &app).await,
         }
-    })
-    .await
+    });
+    // Its writes to Kubernetes too are a leader's alone.
+    context.aws.fence().hold(pass).await
 }
 
 fn on_error(app: Arc<MultiRegionApp>, error: &FinalizerError, context: Arc<Context>) -> Action {

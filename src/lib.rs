@@ -5,7 +5,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the commands |
-//! | [`controller`] | the Kubernetes side: watch, passes, the one status patch, events |
+//! | [`controller`] | the Kubernetes side: leader election, watch, passes, the one status patch, events |
 //! | [`status`] | what a pass came to, as conditions; pure |
 //! | [`health`] | what probes and heartbeats add up to, and whether the writes should move; pure, but for its probes |
 //! | [`cloud`] | AWS as the engine sees it |

@@ -13,10 +13,12 @@ fn main() -> ExitCode {
         .build();
     match runtime {
         // On a worker, whose stack is as large as said.
-        Ok(runtime) => match runtime.block_on(runtime.spawn(multiregion::cli::main())) {
-            Ok(code) => code,
-            Err(error) => failed(&error),
-        },
+        Ok(runtime) => {
+            let done = runtime.block_on(runtime.spawn(multiregion::cli::main()));
+            // A name that is still being looked up, say, holds nothing up.
+            runtime.shutdown_background();
+            done.unwrap_or_else(|error| failed(&error))
+        }
         Err(error) => failed(&error),
     }
 }

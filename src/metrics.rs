@@ -27,6 +27,7 @@ pub struct Metrics {
     probes: Family<Probed, Counter>,
     lag: Family<Lag, Gauge<f64, AtomicU64>>,
     conditions: Family<ConditionLabels, Gauge>,
+    leader: Gauge,
     /// Conditions of each app, by its uid, as they were last counted.
     counted: Mutex<std::collections::HashMap<String, Vec<ConditionLabels>>>,
 }
@@ -132,6 +133,12 @@ impl Default for Metrics {
             "Apps by condition and its status",
             conditions.clone(),
         );
+        let leader = Gauge::default();
+        registry.register(
+            "leader",
+            "Whether this process does the work (1) or stands by (0)",
+            leader.clone(),
+        );
         Self {
             registry,
             reconciles,
@@ -143,6 +150,7 @@ impl Default for Metrics {
             probes,
             lag,
             conditions,
+            leader,
             counted: Mutex::default(),
         }
     }
@@ -243,6 +251,11 @@ impl Metrics {
         if !now.is_empty() {
             counted.insert(uid.into(), now);
         }
+    }
+
+    /// Tells whether this process does the work.
+    pub fn leader(&self, leads: bool) {
+        self.leader.set(leads.into());
     }
 
     /// All of it as OpenMetrics text.

@@ -2,14 +2,15 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -45,11 +46,63 @@ pub struct Health {
     pub metrics: Arc<Metrics>,
     /// Set once the objects are listed and the controller works.
     pub ready: Arc<AtomicBool>,
+    standing: Arc<Mutex<Standing>>,
+}
+
+/// What this process is among those that run the same controller.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Standing {
+    /// Not known yet.
+    #[default]
+    Unknown,
+    /// It could not be told who leads.
+    Failed(String),
+    /// Another leads: this one.
+    Standby(String),
+    /// It does the work.
+    Leader,
+    /// It does the work, and nobody asked whether another does.
+    Alone,
+}
+
+impl Health {
+    /// Tells what this process is from now on; true if it was something else before.
+    pub fn stand(&self, standing: Standing) -> bool {
+        let leads = matches!(standing, Standing::Leader | Standing::Alone);
+        self.metrics.leader(leads);
+        let mut current = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, standing.clone()) != standing
+    }
+
+    /// What `/readyz` answers; an error is why it is not ready.
+    fn readiness(&self) -> Result<String, String> {
+        let standing = self
+            .standing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let listed = self.ready.load(Ordering::Relaxed);
+        match standing {
+            Standing::Unknown => Err("the lease was not read yet".into()),
+            Standing::Failed(why) => Err(format!("the lease cannot be taken: {why}")),
+            Standing::Standby(leader) => Ok(format!("ok: standby, {leader} leads")),
+            _ if !listed => Err("the MultiRegionApps are not listed yet".into()),
+            Standing::Leader => Ok("ok: leader".into()),
+            Standing::Alone => Ok("ok".into()),
+        }
+    }
+}
+
+/// Takes the address for [`serve`].
+pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    tracing::info!(listen = %address, "serving /metrics, /livez, /readyz");
+    Ok(listener)
 }
 
 /// Serves `/metrics`, `/livez` and `/readyz` until `stop`.
 pub async fn serve(
-    listen: SocketAddr,
+    listener: TcpListener,
     health: Health,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
@@ -58,22 +111,15 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(health);
-    let listener = tokio::net::TcpListener::bind(listen).await?;
-    tracing::info!(%listen, "serving /metrics, /livez, /readyz");
     axum::serve(listener, routes)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
 
 async fn ready(State(health): State<Health>) -> Response {
-    if health.ready.load(Ordering::Relaxed) {
-        "ok".into_response()
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the MultiRegionApps are not listed yet",
-        )
-            .into_response()
+    match health.readiness() {
+        Ok(ready) => ready.into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-/// Namespace, service account, role and binding as YAML documents.
+/// Where the controller is at home.
+pub const NAMESPACE: &str = "multiregion-system";
+
+/// Namespace, service account, roles and bindings as YAML documents.
 pub fn yaml() -> String {
     let documents: Vec<String> = documents()
         .iter()
@@ -13,7 +16,8 @@ pub fn yaml() -> String {
 
 fn documents() -> Vec<Value> {
     let name = "multiregion";
-    let namespace = "multiregion-system";
+    let namespace = NAMESPACE;
+    let subjects = json!([{"kind": "ServiceAccount", "name": name, "namespace": namespace}]);
     vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
         json!({
@@ -43,7 +47,21 @@ fn documents() -> Vec<Value> {
             "kind": "ClusterRoleBinding",
             "metadata": {"name": name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+            "subjects": subjects,
+        }),
+        // The lease by which one of several is elected; its name is a setting.
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": name, "namespace": namespace},
+            "rules": [rule("coordination.k8s.io", &["leases"], &["get", "create", "update"])],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": subjects,
         }),
     ]
 }

@@ -19,6 +19,7 @@ use super::{Context, events};
 use crate::api::{
     LastHandled, ManagementPolicy, MultiRegionApp, MultiRegionAppStatus, Role, WriterStatus,
 };
+use crate::aws::fence::Fence;
 use crate::health::heartbeat::{self, Beat};
 use crate::health::lag::Direction;
 use crate::health::probe::Probed;
@@ -206,10 +207,12 @@ impl Context {
             wake: Notify::new(),
         });
         all.insert(uid, watch.clone());
-        tokio::spawn(guarded(watch.clone(), probes(self.clone(), watch.clone())));
+        let fence = self.aws.fence();
+        let probes = probes(self.clone(), watch.clone());
+        tokio::spawn(guarded(fence.clone(), watch.clone(), probes));
         for what in [What::Tables, What::StaticFiles] {
             let beats = heartbeats(self.clone(), watch.clone(), what);
-            tokio::spawn(guarded(watch.clone(), beats));
+            tokio::spawn(guarded(fence.clone(), watch.clone(), beats));
         }
         watch
     }
@@ -295,10 +298,10 @@ fn assessed(app: &MultiRegionApp, watch: &Watch) -> Option<MultiRegionAppStatus>
     (status != *previous).then_some(status)
 }
 
-async fn guarded(watch: Arc<Watch>, work: impl Future<Output = ()>) {
+async fn guarded(fence: Fence, watch: Arc<Watch>, work: impl Future<Output = ()>) {
     tokio::select! {
         () = watch.stop.cancelled() => {}
-        () = work => {}
+        () = fence.hold(work) => {}
     }
 }
 

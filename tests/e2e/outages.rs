@@ -134,7 +134,10 @@ async fn the_operator_outlives_a_restart_of_the_api_server() -> Result<()> {
     // As long-lived as the shared one; its API server ends with the test.
     let control_plane: &'static ControlPlane =
         Box::leak(Box::new(ControlPlane::start(&directory).await?));
-    let world = World::in_cluster(control_plane, "restart", Config::transparent()).await?;
+    let mut world = World::in_cluster(control_plane, "restart", Config::transparent()).await?;
+    // One that leads by a lease gives up after less; see `leaders`.
+    world.set("MULTIREGION_LEADER_ELECT", "false");
+    world.start().await?;
     world.apply("shop", &minimal()).await?;
     testbed::wait::until("the first writes", TIMEOUT, || async {
         let writes = world.proxy.writes().len();

@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 async fn metrics_count_a_life_and_their_labels_are_bounded() -> Result<()> {
     let world = World::new("metrics", Config::transparent()).await?;
     ensure!(world.ask("/livez").await? == (200, "ok".into()));
-    ensure!(world.ask("/readyz").await? == (200, "ok".into()));
+    ensure!(world.ask("/readyz").await? == (200, "ok: leader".into()));
     world.apply("shop", &minimal()).await?;
     world.until_ready("shop", TIMEOUT).await?;
     world.assert_quiet("shop").await?;

@@ -1,6 +1,7 @@
 //! What a test acts in: one namespace, one account, one operator, one proxy.
 
 mod beside;
+mod candidate;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use strict_aws::{Config, Proxy};
 use testbed::wait::{self, Seen};
 use testbed::{Aws, ControlPlane, Emulator, Operator, OperatorOptions};
 use tokio::sync::OnceCell;
+
+pub use candidate::Candidate;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_multiregion");
 
@@ -83,17 +86,14 @@ impl World {
         Self::within(cluster().await?, emulator, name, config).await
     }
 
-    /// A world in a cluster of its own, which nothing is installed in yet.
+    /// A world in a cluster of its own, which nothing is installed in yet, without an operator.
     pub async fn in_cluster(
         control_plane: &'static ControlPlane,
         name: &str,
         config: Config,
     ) -> Result<Self> {
         install(control_plane).await?;
-        let mut world =
-            Self::within(control_plane, Emulator::shared().await?, name, config).await?;
-        world.start().await?;
-        Ok(world)
+        Self::within(control_plane, Emulator::shared().await?, name, config).await
     }
 
     async fn within(
@@ -134,8 +134,15 @@ impl World {
         })
     }
 
+    /// Each start has a lease of its own, as a killed one's would have to be waited for; see [`World::candidate`].
     pub async fn start(&mut self) -> Result<()> {
-        let mut operator = Operator::start(&self.options)?;
+        static LEASES: AtomicU32 = AtomicU32::new(1);
+        let mut options = self.options.clone();
+        let lease = LEASES.fetch_add(1, Ordering::Relaxed);
+        options
+            .arguments
+            .push(format!("--lease-name={}-{lease}", self.namespace));
+        let mut operator = Operator::start(&options)?;
         operator.wait_ready(Duration::from_secs(20)).await?;
         self.operator = Some(operator);
         Ok(())

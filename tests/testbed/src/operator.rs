@@ -131,17 +131,29 @@ impl Operator {
     /// # Errors
     /// When it ends or `timeout` passes first, with the end of its log.
     pub async fn wait_ready(&mut self, timeout: Duration) -> Result<()> {
+        self.wait_readyz(timeout, |status, _| status == 200).await
+    }
+
+    /// Waits until `/readyz` answers with a status and a body of which `holds` says so.
+    ///
+    /// # Errors
+    /// As [`Operator::wait_ready`].
+    pub async fn wait_readyz(
+        &mut self,
+        timeout: Duration,
+        holds: impl Fn(u16, &str) -> bool,
+    ) -> Result<()> {
         let url = format!("{}/readyz", self.url());
         let process = &mut self.process;
         let waiting = wait::until("the operator's /readyz", timeout, || {
             let ended = process.exited();
-            let url = &url;
+            let (url, holds) = (&url, &holds);
             async move {
                 if let Some(status) = ended? {
                     return Ok(Seen::Failed(format!("it ended with {status}")));
                 }
                 let (status, body) = crate::http::get(url).await?;
-                Ok(Seen::when(status == 200, format!("{status} {body}")))
+                Ok(Seen::when(holds(status, &body), format!("{status} {body}")))
             }
         });
         let result = waiting.await;
