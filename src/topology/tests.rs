@@ -316,7 +316,7 @@ fn a_change_of_the_spec_takes_no_data() {
     s3_bucket/us-west-2/shop-static-123456789012-dr
     ");
     assert_snapshot!(names(gone), @r"
-    cloudfront_function/multiregion-writer-7771d5298785
+    cloudfront_function/multiregion-writer-67e27e81ee17
     cloudfront_key_value_store/multiregion-writers
     cloudfrontkeyvaluestore_key/shop
     iam_role/shop-s3-replication-role
@@ -436,9 +436,9 @@ fn the_minimal_app() {
     origin_access_control/multiregion-lambda
     origin_access_control/multiregion-s3
     key_value_store/multiregion-writers
-    function/multiregion-writer-7771d5298785 ← key_value_store/multiregion-writers
+    function/multiregion-writer-67e27e81ee17 ← key_value_store/multiregion-writers
     key/shop ← distribution/shop, key_value_store/multiregion-writers
-    distribution/shop ← cache_policy/multiregion-cache-95a7cd37612d, function/multiregion-writer-7771d5298785, origin_access_control/multiregion-lambda, origin_access_control/multiregion-s3, origin_request_policy/multiregion-origin-request-305b381af0a2, function_url/shop-primary, function_url/dr/shop-dr, bucket/shop-static, bucket/dr/shop-static-dr
+    distribution/shop ← cache_policy/multiregion-cache-95a7cd37612d, function/multiregion-writer-67e27e81ee17, origin_access_control/multiregion-lambda, origin_access_control/multiregion-s3, origin_request_policy/multiregion-origin-request-305b381af0a2, function_url/shop-primary, function_url/dr/shop-dr, bucket/shop-static, bucket/dr/shop-static-dr
     ");
 }
 
@@ -461,7 +461,7 @@ fn the_reference_app_beyond_the_minimal_one() {
     certificate/shop.example.com
     record/shop.example.com/validation ← certificate/shop.example.com, hosted_zone/example.com
     origin_access_identity/shop
-    distribution/shop ← certificate/shop.example.com, cache_policy/multiregion-cache-95a7cd37612d, function/multiregion-writer-7771d5298785, origin_access_control/multiregion-lambda, origin_access_identity/shop, origin_request_policy/multiregion-origin-request-305b381af0a2, function_url/shop-primary, function_url/dr/shop-dr, bucket/shop-static, bucket/dr/shop-static-dr
+    distribution/shop ← certificate/shop.example.com, cache_policy/multiregion-cache-95a7cd37612d, function/multiregion-writer-67e27e81ee17, origin_access_control/multiregion-lambda, origin_access_identity/shop, origin_request_policy/multiregion-origin-request-305b381af0a2, function_url/shop-primary, function_url/dr/shop-dr, bucket/shop-static, bucket/dr/shop-static-dr
     record/shop.example.com/A ← distribution/shop, hosted_zone/example.com
     record/shop.example.com/AAAA ← distribution/shop, hosted_zone/example.com
     ");

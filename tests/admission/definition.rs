@@ -52,7 +52,7 @@ async fn columns_tell_how_an_app_stands() -> Result<()> {
         (
             vec!["get", "mra"],
             "NAME READY WRITER FAILOVER LAG URL AGE",
-            "shop True NotProbed https://shop.example.com",
+            "shop True Primary NotProbed 1 https://shop.example.com",
         ),
         (
             vec!["get", "aws", "--output=wide"],
