@@ -149,7 +149,7 @@ async fn a_leader_without_the_api_server_stops_and_the_next_process_waits_for_it
 /// Somebody gives the lease to another by hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_lease_was_given_away_ends_and_names_the_other() -> Result<()> {
-    let world = World::without_operator("given", Config::transparent()).await?;
+    let world = World::without_operator("givenaway", Config::transparent()).await?;
     let mut leader = world.candidate().await?;
     leader.until_leader(SOON).await?;
     let lease = &world.namespace;
