@@ -135,7 +135,8 @@ async fn others_lifecycle_rules_stay() {
         .await
         .expect("there are rules");
     assert!(rules.rules().contains(&theirs));
-    assert_eq!(rules.rules().len(), 2);
+    // Beside it two of ours: for all objects, and for the heartbeats.
+    assert_eq!(rules.rules().len(), 3);
 }
 
 #[tokio::test]
