@@ -10,6 +10,7 @@ use strict_aws::Config;
 use testbed::{paths, setup};
 
 use crate::break_by_hand::{failover_codes, lambda_memory, set_failover_code, set_lambda_memory};
+use crate::failover;
 use crate::show::{Show, good};
 use crate::stack::{AwsChoice, Stack, ensure_namespace, plain, text};
 use crate::up;
@@ -33,6 +34,7 @@ pub async fn run(once: bool) -> Result<()> {
         let app = converge(&stack, &mut show).await?;
         look(&stack, &app, &mut show).await?;
         drift(&stack, &app, &mut show).await?;
+        failover::story(&stack, &app, &mut show).await?;
         if once {
             delete(&stack, &app, &mut show).await?;
         }

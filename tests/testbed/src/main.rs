@@ -3,6 +3,7 @@
 mod bench;
 mod break_by_hand;
 mod demo;
+mod failover;
 mod show;
 mod stack;
 mod up;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use edge::Edge;
 use serde_json::{Value, json};
 use strict_aws::{Config, Proxy};
 use testbed::{
@@ -27,6 +28,7 @@ pub enum AwsChoice {
     Local {
         emulator: Box<Emulator>,
         proxy: Proxy,
+        edge: Box<Edge>,
     },
     /// An emulator that the user runs.
     Endpoint,
@@ -106,7 +108,12 @@ impl Stack {
             account: self.aws.emulated.clone(),
             region: ZONE_REGION.to_owned(),
             arguments: Vec::new(),
-            environment: Vec::new(),
+            environment: match &self.choice {
+                AwsChoice::Local { edge, .. } => {
+                    vec![("MULTIREGION_EDGE_ENDPOINT".to_owned(), edge.url())]
+                }
+                _ => Vec::new(),
+            },
             directory: self.directory.clone(),
             log_file: None,
             port: None,
@@ -247,7 +254,13 @@ impl Stack {
             }
             show.event("the operator has ended in order");
         }
-        if let AwsChoice::Local { emulator, proxy } = self.choice {
+        if let AwsChoice::Local {
+            emulator,
+            proxy,
+            edge,
+        } = self.choice
+        {
+            drop(edge);
             drop(proxy);
             emulator.stop().await?;
         }
@@ -301,6 +314,13 @@ async fn start_aws(show: &Show, directory: &Path, config: Config) -> Result<(Aws
         "the local AWS is at {}, behind a proxy {what}",
         proxy.url()
     ));
+    // What viewers ask for is no call of the operator's.
+    let edge = Edge::start(edge::Config {
+        origins: Some(emulator.url()),
+        ..edge::Config::new(&proxy.url(), ACCOUNT)
+    })
+    .await?;
+    show.event(&format!("distributions are served at {}", edge.url()));
     let aws = Aws {
         emulated: Some(Account {
             endpoint_url: proxy.url(),
@@ -311,6 +331,7 @@ async fn start_aws(show: &Show, directory: &Path, config: Config) -> Result<(Aws
         AwsChoice::Local {
             emulator: Box::new(emulator),
             proxy,
+            edge: Box::new(edge),
         },
         aws,
     ))

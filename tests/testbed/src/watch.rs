@@ -124,6 +124,11 @@ pub fn has_condition(object: &Value, kind: &str, status: &str) -> bool {
     })
 }
 
+/// Whether a condition is there with this reason.
+pub fn has_reason(object: &Value, kind: &str, reason: &str) -> bool {
+    conditions(object).any(|condition| condition["type"] == kind && condition["reason"] == reason)
+}
+
 /// The resources that the status lists, as a tree by region.
 pub fn tree(object: &Value) -> String {
     let mut regions: BTreeMap<String, Vec<String>> = BTreeMap::new();
