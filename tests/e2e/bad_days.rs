@@ -273,7 +273,7 @@ async fn a_dr_function_deleted_by_hand_comes_back_and_the_distribution_follows_i
             "shop",
             Duration::from_secs(120),
             |app| {
-                condition(app, "FailoverHealthy").1 == "NotProbed"
+                ["NotProbed", "DRReady"].contains(&condition(app, "FailoverHealthy").1)
                     && condition(app, "Synced").0 == "True"
             },
         )
