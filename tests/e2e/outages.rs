@@ -43,9 +43,20 @@ async fn without_aws_an_app_stays_ready_and_the_drift_of_that_time_is_corrected_
     );
     let during = world.get("shop").await?;
     says_unreachable(&during)?;
+    let known = |app: &Value, part: &str| {
+        let mut known = app["status"][part].clone();
+        // What the probes say is not known of AWS.
+        for region in known.as_array_mut().into_iter().flatten() {
+            if let Some(region) = region.as_object_mut() {
+                region.remove("health");
+                region.remove("lastTransitionTime");
+            }
+        }
+        known
+    };
     for part in ["url", "distribution", "regions", "inventory"] {
         ensure!(
-            during["status"][part] == before["status"][part],
+            known(&during, part) == known(&before, part),
             "{part} was forgotten: {}",
             during["status"][part]
         );
