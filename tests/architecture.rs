@@ -47,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud",
             "health",
             "model",
+            "plan",
             "reconcile",
             "status",
             "telemetry",

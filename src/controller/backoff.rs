@@ -1,5 +1,6 @@
 //! How soon an app is looked at again, and what need not be read again then.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -38,6 +39,8 @@ pub(super) struct Memory {
     last: Option<Pace>,
     repeats: u32,
     deleting: bool,
+    /// Differences that the last pass found.
+    differing: BTreeSet<String>,
     /// Kept only until the app settles.
     believed: Option<Believed>,
 }
@@ -48,6 +51,13 @@ impl Memory {
         let every_facet = self.passes.is_multiple_of(EVERY_FACET);
         self.passes = self.passes.wrapping_add(1);
         every_facet
+    }
+
+    /// Of the differences found by a pass, those that the pass before had not found: one that waits is not another one.
+    pub(super) fn new_differences(&mut self, found: BTreeSet<String>) -> BTreeSet<String> {
+        let new = found.difference(&self.differing).cloned().collect();
+        self.differing = found;
+        new
     }
 
     /// Whether this is the first pass of a deletion.

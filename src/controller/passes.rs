@@ -19,6 +19,7 @@ use crate::api::{
 use crate::app::App;
 use crate::cloud::AwsCloud;
 use crate::model::{Failure, FailureKind, ResourceId, Snapshot, Wanted};
+use crate::plan::Step;
 use crate::reconcile::{self, Options, Outcome, Seen};
 use crate::status::{self, Pace, Situation};
 use crate::topology;
@@ -304,7 +305,7 @@ async fn finish(
                 && condition.observed_generation == Some(generation)
         });
     if let Some(outcome) = ended.outcome() {
-        count(context, outcome, was_converged);
+        count(context, app, outcome, was_converged);
     }
     context.patch_status(apps, app, &assessment.status).await?;
     if let Some(outcome) = ended.outcome() {
@@ -316,13 +317,16 @@ async fn finish(
     Ok(assessment.pace)
 }
 
-fn count(context: &Context, outcome: &Outcome, was_converged: bool) {
+fn count(context: &Context, app: &MultiRegionApp, outcome: &Outcome, was_converged: bool) {
     let metrics = &context.health.metrics;
     for applied in &outcome.applied {
         metrics.applied(&applied.id.kind, applied.verb);
     }
+    let differing = outcome.found.steps.iter().filter(|step| step.is_write());
+    let keys = differing.clone().map(Step::key).collect();
+    let new = context.remember(app, |memory| memory.new_differences(keys));
     if was_converged {
-        for step in outcome.found.steps.iter().filter(|step| step.is_write()) {
+        for step in differing.filter(|step| new.contains(&step.key())) {
             metrics.drift(&step.id.kind, step.change.verb());
         }
     }
