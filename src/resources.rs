@@ -23,6 +23,7 @@ pub mod acm_certificate;
 pub mod cloudfront;
 pub mod cloudfront_cache_policy;
 pub mod cloudfront_distribution;
+pub mod cloudfront_invalidation;
 pub mod cloudfront_origin_access_control;
 pub mod cloudfront_origin_access_identity;
 pub mod cloudfront_origin_request_policy;
@@ -405,6 +406,7 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
         kind::<acm_certificate::Certificate>(),
         kind::<cloudfront_cache_policy::CachePolicy>(),
         kind::<cloudfront_distribution::Distribution>(),
+        kind::<cloudfront_invalidation::Invalidation>(),
         kind::<cloudfront_origin_access_control::OriginAccessControl>(),
         kind::<cloudfront_origin_access_identity::OriginAccessIdentity>(),
         kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),

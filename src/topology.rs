@@ -31,6 +31,7 @@ pub fn topology(app: &App) -> Vec<Desired> {
     all.extend(edge::certificate(app));
     all.extend(edge::shared(app));
     all.push(edge::distribution(app));
+    all.push(site::invalidation(app));
     all.extend(edge::records(app));
     all
 }

@@ -76,6 +76,7 @@ fn assessed(
         handled_reconcile: None,
         vitals: None,
         structure: None,
+        rollout: None,
         result: Result::Ran {
             app,
             wanted: &Wanted::default(),
@@ -355,6 +356,7 @@ fn suspending_keeps_every_value_and_says_so() {
         handled_reconcile: None,
         vitals: None,
         structure: None,
+        rollout: None,
         result: Result::Suspended { deleting: true },
     };
     let status = assess(&situation).status;

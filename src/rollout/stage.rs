@@ -1,0 +1,349 @@
+//! From what a pass saw to the facts, and from the decision to what the pass wants.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Course, Facts, Mark, Rollout, Trial, Verdict, decide};
+use crate::api::{RegionHealth, Role};
+use crate::app::{App, Site};
+use crate::health::Thresholds;
+use crate::model::{Desired, Hold, Live, Observed, Phase, Snapshot, Until, Wanted};
+use crate::plan::{self, diff};
+use crate::resources::lambda_function::VERSION_TAG;
+use crate::topology::ids;
+
+/// Tag of the DR function with the [`Mark`] of a release.
+const MARK: &str = "multiregion.dev/rollout";
+/// Tag of the DR function that says why a release failed.
+const REASON: &str = "multiregion.dev/rollout-failure";
+/// Lambda's longest value of a tag.
+const LONGEST_TAG: usize = 256;
+
+/// The fields of a function by which it behaves as it does, the code aside.
+const CONFIGURATION: [&str; 6] = [
+    "runtime",
+    "handler",
+    "architecture",
+    "memory_size",
+    "timeout",
+    "environment",
+];
+/// Those that are held besides.
+const HELD: [&str; 2] = ["role_arn", "code"];
+
+/// What is known beside what a pass sees.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Known {
+    /// The probes of the DR function since its last change.
+    pub trial: Trial,
+    /// What AWS refused.
+    pub refused: Option<Refused>,
+    /// Which region takes the writes.
+    pub writer: Role,
+    /// The primary's health.
+    pub primary: RegionHealth,
+    /// The DR region's health.
+    pub dr: RegionHealth,
+    /// Why no probes are made; empty if they are.
+    pub not_probed: String,
+}
+
+/// A release that AWS did not take for the DR function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// The release.
+    pub release: String,
+    /// In AWS's words.
+    pub reason: String,
+}
+
+/// What is seen of both sides.
+struct Sides<'a> {
+    primary: &'a Site,
+    dr: &'a Site,
+    primary_live: Option<&'a Live>,
+    dr_live: Option<&'a Live>,
+    /// Of the zip that is wanted.
+    version: Option<String>,
+    release: Option<String>,
+}
+
+/// `wanted` with the functions brought into step, and the decision that this was done by.
+pub fn stage(
+    app: &App,
+    mut wanted: Wanted,
+    snapshot: &Snapshot,
+    known: &Known,
+) -> (Wanted, Rollout) {
+    let Some(sides) = sides(app, &wanted, snapshot) else {
+        let version = version(app, snapshot);
+        let rollout = Rollout {
+            course: Course::Direct,
+            release: None,
+            good: good_version(live(snapshot, &app.primary)),
+            version,
+            declared: true,
+        };
+        return (wanted, rollout);
+    };
+    let facts = facts(app, &wanted, snapshot, known, &sides);
+    let mut course = decide(&facts);
+    let good = good_version(sides.primary_live);
+    let declared = app.spec.function.code.version.is_some()
+        || !sides
+            .primary_live
+            .is_some_and(|live| has_configuration(&wanted, sides.primary, live));
+    if let Course::Stop(reason) = &course
+        && let Err(why) = go_back(app, &mut wanted, &sides, good.as_deref())
+    {
+        course = Course::Freeze(format!("{reason}; {why}"));
+    }
+    mark(&mut wanted, &sides, &course, &facts);
+    hold(&mut wanted, &sides, &course);
+    let rollout = Rollout {
+        course,
+        release: sides.release,
+        version: sides.version,
+        good,
+        declared,
+    };
+    (wanted, rollout)
+}
+
+fn sides<'a>(app: &'a App, wanted: &Wanted, snapshot: &'a Snapshot) -> Option<Sides<'a>> {
+    let dr = app.dr.as_ref()?;
+    let desired = function(wanted, &app.primary)?;
+    let version = version(app, snapshot);
+    let pinned = app.spec.function.code.version.is_some();
+    let release = version.as_ref().map(|version| {
+        let configuration: Vec<&Value> = CONFIGURATION
+            .iter()
+            .map(|name| &desired.config[*name])
+            .collect();
+        let all = json!([version, pinned, app.spec.function.code.key, configuration]);
+        hex::encode(&Sha256::digest(all.to_string())[..8])
+    });
+    Some(Sides {
+        primary: &app.primary,
+        dr,
+        primary_live: live(snapshot, &app.primary),
+        dr_live: live(snapshot, dr),
+        version,
+        release,
+    })
+}
+
+fn facts(
+    app: &App,
+    wanted: &Wanted,
+    snapshot: &Snapshot,
+    known: &Known,
+    sides: &Sides<'_>,
+) -> Facts {
+    let tag = |name: &str| tag(sides.dr_live?, name);
+    let release = |live: Option<&Live>| live?.outputs.get("release").cloned();
+    let (primary_is, dr_is) = (release(sides.primary_live), release(sides.dr_live));
+    let verdict = if dr_is.is_some() && known.trial.release == dr_is {
+        known
+            .trial
+            .verdict(&Thresholds::of(&app.spec.failover.probe))
+    } else {
+        Verdict::Open
+    };
+    let runs = |site: &Site| runs_wanted(app, wanted, snapshot, site);
+    Facts {
+        pins_another: app.spec.function.code.version.is_some()
+            && good_version(sides.primary_live) != sides.version,
+        mark: tag(MARK).as_deref().and_then(Mark::parse),
+        remembered_reason: tag(REASON).unwrap_or_default(),
+        dr_runs_wanted: runs(sides.dr),
+        primary_runs_wanted: runs(sides.primary),
+        alike: primary_is.is_some() && primary_is == dr_is,
+        verdict,
+        refused: known
+            .refused
+            .as_ref()
+            .filter(|refused| Some(&refused.release) == sides.release.as_ref())
+            .map(|refused| refused.reason.clone()),
+        wanted: sides.release.clone(),
+        writer: known.writer,
+        primary: known.primary,
+        dr: known.dr,
+        not_probed: known.not_probed.clone(),
+    }
+}
+
+/// Whether the function of `site` is as wanted but for its tags, and at rest.
+fn runs_wanted(app: &App, wanted: &Wanted, snapshot: &Snapshot, site: &Site) -> bool {
+    let as_wanted = |desired: &Desired| {
+        let live = snapshot.get(&desired.id).and_then(Observed::live);
+        let mut config = plan::resolved(&desired.config, snapshot);
+        if let Some(fields) = config.as_object_mut() {
+            fields.remove("tags");
+        }
+        live.is_some_and(|live| {
+            live.phase == Phase::Ready && diff::fields(&config, live).is_empty()
+        })
+    };
+    let code = ids::code(app, site);
+    let code = wanted.desired.iter().find(|desired| desired.id == code);
+    function(wanted, site).is_some_and(as_wanted) && code.is_some_and(as_wanted)
+}
+
+fn has_configuration(wanted: &Wanted, site: &Site, live: &Live) -> bool {
+    function(wanted, site).is_some_and(|desired| {
+        CONFIGURATION
+            .iter()
+            .all(|name| desired.config.get(*name) == live.config.get(*name))
+    })
+}
+
+/// Lets both functions want what the primary runs.
+fn go_back(
+    app: &App,
+    wanted: &mut Wanted,
+    sides: &Sides<'_>,
+    good: Option<&str>,
+) -> Result<(), String> {
+    let (Some(good), Some(primary)) = (good, sides.primary_live) else {
+        return Err("which version is good is not recorded, so DR is left as it is".into());
+    };
+    if primary.phase != Phase::Ready {
+        return Err("the primary is not at rest, so DR is left as it is".into());
+    }
+    for site in [sides.primary, sides.dr] {
+        let Some(desired) = function_mut(wanted, site) else {
+            continue;
+        };
+        for name in CONFIGURATION {
+            if let Some(value) = primary.config.get(name) {
+                desired.config[name] = value.clone();
+            }
+        }
+        if site.role == Role::Primary {
+            desired.config["code"]["version"] = json!(good);
+        }
+    }
+    let copy = ids::code(app, sides.dr);
+    for desired in &mut wanted.desired {
+        if desired.id == copy
+            && let Some(version) = desired.config.pointer_mut("/source/CopyOf/version")
+        {
+            *version = json!(good);
+        }
+    }
+    Ok(())
+}
+
+/// Notes on the DR function what is known of the release.
+fn mark(wanted: &mut Wanted, sides: &Sides<'_>, course: &Course, facts: &Facts) {
+    let (Some(release), Some(_)) = (&sides.release, sides.primary_live) else {
+        return;
+    };
+    let new = match course {
+        Course::Stop(reason) => Some((Mark::Failed(release.clone()), Some(reason))),
+        // What both run already was never on trial, nor is what only one of them drifted from.
+        _ if facts.primary_runs_wanted || facts.alike => None,
+        Course::Follow if facts.mark == Some(Mark::Trying(release.clone())) => {
+            Some((Mark::Proven(release.clone()), None))
+        }
+        Course::Try(_) if !facts.dr_runs_wanted => match &facts.mark {
+            Some(Mark::Proven(proven)) if proven == release => None,
+            _ => Some((Mark::Trying(release.clone()), None)),
+        },
+        _ => None,
+    };
+    if let Some((mark, reason)) = new
+        && let Some(desired) = function_mut(wanted, sides.dr)
+    {
+        desired.config["tags"][MARK] = json!(mark.to_string());
+        if let Some(reason) = reason {
+            desired.config["tags"][REASON] = json!(for_tag(reason));
+        }
+    }
+}
+
+fn hold(wanted: &mut Wanted, sides: &Sides<'_>, course: &Course) {
+    let fields: BTreeSet<String> = CONFIGURATION
+        .iter()
+        .chain(&HELD)
+        .map(|name| (*name).to_owned())
+        .collect();
+    let running = sides
+        .dr_live
+        .and_then(|live| live.outputs.get("release").cloned());
+    let proof = |proven: Option<String>, lacking: &str| Until::Proven {
+        output: "release".into(),
+        proven,
+        lacking: lacking.into(),
+    };
+    let (primary, dr) = match course {
+        Course::Direct => return,
+        Course::Follow => (
+            Some(proof(running, "to answer enough probes in a row")),
+            Until::AtRest,
+        ),
+        Course::Try(lacking) => (Some(proof(None, lacking)), Until::AtRest),
+        Course::Freeze(why) => (
+            Some(Until::Further(why.clone())),
+            Until::Further(why.clone()),
+        ),
+        // Its code changed by hand goes back to the good version at once.
+        Course::Stop(_) => (None, Until::AtRest),
+    };
+    let place = |on: &Site, until| Hold {
+        fields: fields.clone(),
+        on: ids::function(on),
+        until,
+    };
+    let primary = primary.map(|until| place(sides.dr, until));
+    let dr = Some(place(sides.primary, dr));
+    if let Some(desired) = function_mut(wanted, sides.primary) {
+        desired.hold = primary;
+    }
+    if let Some(desired) = function_mut(wanted, sides.dr) {
+        desired.hold = dr;
+    }
+}
+
+fn version(app: &App, snapshot: &Snapshot) -> Option<String> {
+    let live = snapshot.get(&ids::code(app, &app.primary))?.live()?;
+    live.outputs.get("version_id").cloned()
+}
+
+/// The version that the function was last given: also while its code was changed by hand.
+fn good_version(live: Option<&Live>) -> Option<String> {
+    tag(live?, VERSION_TAG)
+}
+
+fn tag(live: &Live, name: &str) -> Option<String> {
+    let value = live.config.get("tags")?.get(name)?;
+    value.as_str().map(str::to_owned)
+}
+
+fn live<'a>(snapshot: &'a Snapshot, site: &Site) -> Option<&'a Live> {
+    snapshot.get(&ids::function(site))?.live()
+}
+
+fn function<'a>(wanted: &'a Wanted, site: &Site) -> Option<&'a Desired> {
+    let id = ids::function(site);
+    wanted.desired.iter().find(|desired| desired.id == id)
+}
+
+fn function_mut<'a>(wanted: &'a mut Wanted, site: &Site) -> Option<&'a mut Desired> {
+    let id = ids::function(site);
+    wanted.desired.iter_mut().find(|desired| desired.id == id)
+}
+
+/// The characters that Lambda takes in a tag, and as many.
+fn for_tag(text: &str) -> String {
+    let kept = text.chars().map(|letter| match letter {
+        letter if letter.is_ascii_alphanumeric() || " +-=._:/@".contains(letter) => letter,
+        _ => ' ',
+    });
+    let kept: String = kept.take(LONGEST_TAG).collect();
+    let words: Vec<&str> = kept.split_whitespace().collect();
+    words.join(" ")
+}
