@@ -53,7 +53,7 @@ impl std::fmt::Display for Mark {
 pub struct Facts {
     /// Names what is wanted: the version, whether it is pinned, and the configuration. Not known: not seen yet.
     pub wanted: Option<String>,
-    /// Whether a person pins another version than the primary runs.
+    /// Whether a person pins a version that not every region runs.
     pub pins_another: bool,
     /// What the DR function's tag remembers.
     pub mark: Option<Mark>,

@@ -60,6 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud",
             "health",
             "model",
+            "plan",
             "reconcile",
             "rollout",
             "status",

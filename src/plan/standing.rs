@@ -100,6 +100,11 @@ impl Planner<'_> {
             return Some(wait);
         }
         let desired = self.desired.get(&hold.on)?;
+        // It is not as it will be while what it is made from is not: its code, its role.
+        let source = sources(&desired.config);
+        if let Some(wait) = source.iter().find_map(|source| self.not_in_place(source)) {
+            return Some(wait);
+        }
         if !self.is_as_wanted(desired, other) {
             return Some(Wait::on(&hold.on, "to be updated"));
         }

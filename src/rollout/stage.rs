@@ -152,10 +152,16 @@ fn facts(
     } else {
         Verdict::Open
     };
-    let runs = |site: &Site| runs_wanted(app, wanted, snapshot, site);
+    let at_rest = |live: Option<&Live>| live.is_some_and(|live| live.phase == Phase::Ready);
+    let runs = |site: &Site| {
+        at_rest(live(snapshot, site))
+            && matches(app, wanted, snapshot, site, |field| field != "tags")
+    };
     Facts {
         pins_another: app.spec.function.code.version.is_some()
-            && good_version(sides.primary_live) != sides.version,
+            && [sides.primary, sides.dr]
+                .into_iter()
+                .any(|site| !matches(app, wanted, snapshot, site, |field| field == "code")),
         mark: tag(MARK).as_deref().and_then(Mark::parse),
         remembered_reason: tag(REASON).unwrap_or_default(),
         dr_runs_wanted: runs(sides.dr),
@@ -175,21 +181,27 @@ fn facts(
     }
 }
 
-/// Whether the function of `site` is as wanted but for its tags, and at rest.
-fn runs_wanted(app: &App, wanted: &Wanted, snapshot: &Snapshot, site: &Site) -> bool {
-    let as_wanted = |desired: &Desired| {
+/// Whether the `relevant` fields of the function of `site`, and its zip, are as wanted.
+fn matches(
+    app: &App,
+    wanted: &Wanted,
+    snapshot: &Snapshot,
+    site: &Site,
+    relevant: fn(&str) -> bool,
+) -> bool {
+    let as_wanted = |desired: &Desired, all: bool| {
         let live = snapshot.get(&desired.id).and_then(Observed::live);
-        let mut config = plan::resolved(&desired.config, snapshot);
-        if let Some(fields) = config.as_object_mut() {
-            fields.remove("tags");
-        }
+        let config = plan::resolved(&desired.config, snapshot);
         live.is_some_and(|live| {
-            live.phase == Phase::Ready && diff::fields(&config, live).is_empty()
+            diff::fields(&config, live)
+                .iter()
+                .all(|field| !all && !relevant(field.top_level()))
         })
     };
     let code = ids::code(app, site);
     let code = wanted.desired.iter().find(|desired| desired.id == code);
-    function(wanted, site).is_some_and(as_wanted) && code.is_some_and(as_wanted)
+    function(wanted, site).is_some_and(|desired| as_wanted(desired, false))
+        && code.is_some_and(|desired| as_wanted(desired, true))
 }
 
 fn has_configuration(wanted: &Wanted, site: &Site, live: &Live) -> bool {

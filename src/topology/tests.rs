@@ -433,6 +433,7 @@ fn the_minimal_app() {
     origin_access_control/multiregion-lambda
     origin_access_control/multiregion-s3
     distribution/shop ← cache_policy/multiregion-cache-95a7cd37612d, origin_access_control/multiregion-lambda, origin_access_control/multiregion-s3, origin_request_policy/multiregion-origin-request-305b381af0a2, function_url/shop-primary, function_url/dr/shop-dr, bucket/shop-static, bucket/dr/shop-static-dr
+    invalidation/shop-primary ← distribution/shop, function/shop-primary
     ");
 }
 

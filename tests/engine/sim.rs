@@ -103,6 +103,8 @@ pub struct World {
     pub forgetful: bool,
     pub violations: Vec<String>,
     incarnations: u64,
+    /// What is in the versions of objects.
+    pub contents: BTreeMap<String, String>,
     /// What stale reads see, with the tick of the write that they miss.
     before: BTreeMap<ResourceId, (u64, Option<Stored>)>,
 }
@@ -131,6 +133,7 @@ impl Sim {
             forgetful: false,
             violations: Vec::new(),
             incarnations: 0,
+            contents: BTreeMap::new(),
             before: BTreeMap::new(),
         };
         Self {
@@ -252,6 +255,33 @@ impl World {
             still_served: Vec::new(),
         };
         self.resources.insert(id.clone(), stored);
+        self.note_content(id);
+    }
+
+    /// Notes what the present version of an object has in it.
+    fn note_content(&mut self, id: &ResourceId) {
+        if id.kind != "s3_object" {
+            return;
+        }
+        let stored = &self.resources[id];
+        let version = format!("version-{}", stored.incarnation);
+        let source = stored.config.pointer("/source/CopyOf/version");
+        let content = source
+            .and_then(Value::as_str)
+            .and_then(|source| self.contents.get(source))
+            .unwrap_or(&version);
+        self.contents.insert(version.clone(), content.clone());
+    }
+
+    /// A new version of an object, as its user puts it.
+    pub fn upload(&mut self, id: &ResourceId) -> String {
+        self.incarnations += 1;
+        let incarnation = self.incarnations;
+        if let Some(stored) = self.resources.get_mut(id) {
+            stored.incarnation = incarnation;
+        }
+        self.note_content(id);
+        format!("version-{incarnation}")
     }
 
     /// Takes a resource away with its children.
@@ -441,6 +471,9 @@ impl World {
                 }
                 (field, value) => *field = value,
             }
+        }
+        if id.kind == "s3_object" {
+            self.upload(id);
         }
         self.live(id, "update")
     }
