@@ -251,20 +251,18 @@ fn go_back(
 
 /// Notes on the DR function what is known of the release.
 fn mark(wanted: &mut Wanted, sides: &Sides<'_>, course: &Course, facts: &Facts) {
-    let (Some(release), Some(_)) = (&sides.release, sides.primary_live) else {
+    // Without a version to go back to, as of a new app, nothing is tried.
+    let (Some(release), Some(_)) = (&sides.release, good_version(sides.primary_live)) else {
         return;
     };
+    let is = |mark: fn(String) -> Mark| facts.mark == Some(mark(release.clone()));
     let new = match course {
         Course::Stop(reason) => Some((Mark::Failed(release.clone()), Some(reason))),
-        // What both run already was never on trial, nor is what only one of them drifted from.
-        _ if facts.primary_runs_wanted || facts.alike => None,
-        Course::Follow if facts.mark == Some(Mark::Trying(release.clone())) => {
-            Some((Mark::Proven(release.clone()), None))
+        // What only DR drifted from is not on trial.
+        Course::Try(_) if !facts.dr_runs_wanted && !facts.primary_runs_wanted => {
+            (!is(Mark::Proven)).then(|| (Mark::Trying(release.clone()), None))
         }
-        Course::Try(_) if !facts.dr_runs_wanted => match &facts.mark {
-            Some(Mark::Proven(proven)) if proven == release => None,
-            _ => Some((Mark::Trying(release.clone()), None)),
-        },
+        Course::Follow if is(Mark::Trying) => Some((Mark::Proven(release.clone()), None)),
         _ => None,
     };
     if let Some((mark, reason)) = new

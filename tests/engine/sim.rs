@@ -12,6 +12,7 @@ use multiregion::model::{
 };
 use multiregion::reconcile::Cloud;
 use multiregion::resources;
+use multiregion::resources::lambda_function::VERSION_TAG;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value};
@@ -256,6 +257,18 @@ impl World {
         };
         self.resources.insert(id.clone(), stored);
         self.note_content(id);
+        self.note_version(id);
+    }
+
+    /// Notes on a function which version it was given.
+    fn note_version(&mut self, id: &ResourceId) {
+        if let Some(stored) = self.resources.get_mut(id)
+            && id.kind == "lambda_function"
+            && stored.config["code"]["version"].is_string()
+        {
+            let version = stored.config["code"]["version"].clone();
+            stored.config["tags"][VERSION_TAG] = version;
+        }
     }
 
     /// Notes what the present version of an object has in it.
@@ -475,6 +488,7 @@ impl World {
         if id.kind == "s3_object" {
             self.upload(id);
         }
+        self.note_version(id);
         self.live(id, "update")
     }
 

@@ -395,6 +395,7 @@ fn a_new_version_goes_to_dr_and_comes_to_the_primary_when_it_answered_there() {
     assert_eq!(
         rolled_out(writes),
         [
+            // The mark, the code, and the mark again.
             "update lambda_function/us-west-2/shop-dr",
             "update lambda_function/us-west-2/shop-dr",
             "update lambda_function/us-west-2/shop-dr",
