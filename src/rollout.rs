@@ -63,6 +63,9 @@ pub struct Facts {
     pub dr_runs_wanted: bool,
     /// Whether the primary's is.
     pub primary_runs_wanted: bool,
+    /// Whether nothing is known of DR because it cannot be read, and the primary ran what is wanted before: what differs
+    /// there now is drift, which is no business of DR's.
+    pub drifted_with_dr_out_of_sight: bool,
     /// Whether both functions are the same but for where they are.
     pub alike: bool,
     /// What the probes since the DR function's last change say of it.
@@ -82,7 +85,7 @@ pub struct Facts {
 /// What may happen now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Course {
-    /// There is one region only, and the change goes there.
+    /// There is one region only, or only one to be seen, and the change goes there.
     Direct,
     /// The primary may have what the DR function runs.
     Follow,
@@ -99,15 +102,18 @@ pub enum Course {
 /// Both regions out of order is no reason to wait: there is nothing to lose, and a fix must be able to ship. One region
 /// out of order with the same release that serves in the other does not have that from the release.
 pub fn decide(facts: &Facts) -> Course {
+    if facts.drifted_with_dr_out_of_sight {
+        return Course::Direct;
+    }
     let Some(wanted) = &facts.wanted else {
         return Course::Try("to have the code that is wanted".into());
     };
     let is = |mark: fn(String) -> Mark| facts.mark == Some(mark(wanted.clone()));
-    let (failed, proven, trying) = (is(Mark::Failed), is(Mark::Proven), is(Mark::Trying));
+    let (failed, trying) = (is(Mark::Failed), is(Mark::Trying));
     if failed {
         return Course::Stop(facts.remembered_reason.clone());
     }
-    if !proven
+    if !is(Mark::Proven)
         && !facts.primary_runs_wanted
         && let Some(refused) = &facts.refused
     {
@@ -120,15 +126,17 @@ pub fn decide(facts: &Facts) -> Course {
     {
         return Course::Stop(why.clone());
     }
+    // What is not on trial is a repair of the primary, for which any healthy DR will do; also of one that is unhealthy,
+    // since it may be that for want of the repair.
+    let proven = facts.alike || facts.verdict == Verdict::Proven;
+    if facts.dr_runs_wanted && !trying && (proven || facts.dr == RegionHealth::Healthy) {
+        return Course::Follow;
+    }
     if let Some(why) = frozen(facts) {
         return Course::Freeze(why);
     }
-    if facts.dr_runs_wanted {
-        // What was not on trial is a repair, for which any healthy DR will do.
-        let repair = !trying && facts.dr == RegionHealth::Healthy;
-        if facts.alike || repair || facts.verdict == Verdict::Proven {
-            return Course::Follow;
-        }
+    if facts.dr_runs_wanted && proven {
+        return Course::Follow;
     }
     Course::Try(lacking(facts))
 }
@@ -160,6 +168,8 @@ pub struct Rollout {
     pub course: Course,
     /// Names what is wanted.
     pub release: Option<String>,
+    /// Whether the primary ran it when the pass began.
+    pub settled: bool,
     /// The S3 version that is wanted.
     pub version: Option<String>,
     /// The S3 version that the primary runs, as far as that is recorded.

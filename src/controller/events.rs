@@ -16,8 +16,9 @@ pub(super) async fn of_pass(
     outcome: &Outcome,
     was_converged: bool,
 ) {
-    if was_converged && outcome.found.writes() > 0 {
-        let found = outcome.found.steps.iter().filter(|step| step.is_write());
+    // What waits is told when it no longer does, and once.
+    if was_converged && outcome.found.ready().next().is_some() {
+        let found = outcome.found.ready();
         let found: Vec<String> = found
             .map(|step| format!("{} {}", step.summary(), step.id))
             .collect();

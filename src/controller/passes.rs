@@ -224,6 +224,7 @@ async fn ran(
         };
         let wanted = remains.unwrap_or_else(|| wanted.clone());
         let (wanted, decided) = rollout::stage(&app, wanted, seen, &watch.known_of_rollout(object));
+        tracing::debug!(course = ?decided.course, "decided what the functions run");
         *rollout.lock().unwrap_or_else(PoisonError::into_inner) = Some(decided);
         Some(wanted)
     };
@@ -330,7 +331,8 @@ fn count(context: &Context, outcome: &Outcome, was_converged: bool) {
         metrics.applied(&applied.id.kind, applied.verb);
     }
     if was_converged {
-        for step in outcome.found.steps.iter().filter(|step| step.is_write()) {
+        // What waits is counted when it no longer does.
+        for step in outcome.found.ready() {
             metrics.drift(&step.id.kind, step.change.verb());
         }
     }

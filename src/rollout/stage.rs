@@ -38,6 +38,8 @@ const HELD: [&str; 2] = ["role_arn", "code"];
 pub struct Known {
     /// The probes of the DR function since its last change.
     pub trial: Trial,
+    /// The release that the primary was last seen to run as it should.
+    pub settled: Option<String>,
     /// What AWS refused.
     pub refused: Option<Refused>,
     /// Which region takes the writes.
@@ -82,6 +84,7 @@ pub fn stage(
         let rollout = Rollout {
             course: Course::Direct,
             release: None,
+            settled: false,
             good: good_version(live(snapshot, &app.primary)),
             version,
             declared: true,
@@ -102,8 +105,12 @@ pub fn stage(
     }
     mark(&mut wanted, &sides, &course, &facts);
     hold(&mut wanted, &sides, &course);
+    if let Course::Freeze(_) = course {
+        mend(&mut wanted, &sides, &facts, good.as_deref());
+    }
     let rollout = Rollout {
         course,
+        settled: facts.primary_runs_wanted,
         release: sides.release,
         version: sides.version,
         good,
@@ -153,6 +160,8 @@ fn facts(
         Verdict::Open
     };
     let at_rest = |live: Option<&Live>| live.is_some_and(|live| live.phase == Phase::Ready);
+    let unseen = |id| matches!(snapshot.get(&id), Some(Observed::Unknown(_)));
+    let dr_unseen = unseen(ids::function(sides.dr)) || unseen(ids::code(app, sides.dr));
     let runs = |site: &Site| {
         at_rest(live(snapshot, site))
             && matches(app, wanted, snapshot, site, |field| field != "tags")
@@ -166,6 +175,9 @@ fn facts(
         remembered_reason: tag(REASON).unwrap_or_default(),
         dr_runs_wanted: runs(sides.dr),
         primary_runs_wanted: runs(sides.primary),
+        drifted_with_dr_out_of_sight: dr_unseen
+            && sides.release.is_some()
+            && known.settled == sides.release,
         alike: primary_is.is_some() && primary_is == dr_is,
         verdict,
         refused: known
@@ -247,6 +259,27 @@ fn go_back(
         }
     }
     Ok(())
+}
+
+/// Lets the primary want what a healthy DR runs while nothing is rolled out: what somebody broke by hand must not wait
+/// for the primary to be healthy.
+fn mend(wanted: &mut Wanted, sides: &Sides<'_>, facts: &Facts, good: Option<&str>) {
+    let (Some(good), Some(dr)) = (good, sides.dr_live) else {
+        return;
+    };
+    let trial = matches!(facts.mark, Some(Mark::Trying(_) | Mark::Failed(_)));
+    if trial || facts.dr != RegionHealth::Healthy || dr.phase != Phase::Ready {
+        return;
+    }
+    if let Some(desired) = function_mut(wanted, sides.primary) {
+        for name in CONFIGURATION {
+            if let Some(value) = dr.config.get(name) {
+                desired.config[name] = value.clone();
+            }
+        }
+        desired.config["code"]["version"] = json!(good);
+        desired.hold = None;
+    }
 }
 
 /// Notes on the DR function what is known of the release.

@@ -18,6 +18,7 @@ fn facts() -> Facts {
         remembered_reason: String::new(),
         dr_runs_wanted: true,
         primary_runs_wanted: false,
+        drifted_with_dr_out_of_sight: false,
         alike: false,
         verdict: Verdict::Open,
         refused: None,
@@ -122,6 +123,17 @@ fn drift_of_the_primary_is_repaired_at_once_and_never_held_against_the_release()
         };
         assert!(matches!(decide(&with_a_sick_dr), Course::Try(_)));
     }
+}
+
+#[test]
+fn drift_of_the_primary_is_repaired_while_dr_is_out_of_sight() {
+    let drifted = Facts {
+        drifted_with_dr_out_of_sight: true,
+        mark: None,
+        dr_runs_wanted: false,
+        ..facts()
+    };
+    assert_eq!(decide(&drifted), Course::Direct);
 }
 
 #[test]
@@ -282,6 +294,7 @@ impl World {
             remembered_reason: String::new(),
             dr_runs_wanted: self.dr == wanted,
             primary_runs_wanted: self.primary == wanted,
+            drifted_with_dr_out_of_sight: false,
             alike: self.dr == self.primary,
             verdict: self.trial.verdict(&thresholds()),
             refused: None,

@@ -251,29 +251,17 @@ async fn a_pin_brings_an_older_version_back_and_a_failed_pin_is_not_ready() -> R
 async fn nothing_is_rolled_out_while_the_primary_is_unhealthy_and_a_pin_is() -> Result<()> {
     let world = ready("sick").await?;
     let before = codes(&world).await?;
-    // Somebody took the primary's code away by hand: a handler that is not there.
-    let broken = json!({"FunctionName": PRIMARY.1, "Handler": "nothing.handler"});
-    world
-        .patch("shop", &json!({"spec": {"suspend": true}}))
-        .await?;
-    world
-        .until("Suspended", "shop", TIMEOUT, |app| {
-            condition(app, "Synced").1 == "Suspended"
-        })
-        .await?;
-    world
-        .aws_itself()
-        .call("lambda", "UpdateFunctionConfiguration", PRIMARY.0, &broken)
-        .await?;
+    let mut gone = strict_aws::Fault::new(strict_aws::FaultKind::Status500);
+    gone.matches.operation = Some("InvokeFunctionUrl".into());
+    gone.matches.region = Some(PRIMARY.0.into());
+    world.proxy.configure(|config| config.faults.push(gone));
     world
         .until("an unhealthy primary", "shop", TIMEOUT, |app| {
             condition(app, "FailoverHealthy").1 == "PrimaryUnhealthy"
         })
         .await?;
     let version = world.put_code(&answering("two")).await?;
-    world
-        .patch("shop", &json!({"spec": {"suspend": false}}))
-        .await?;
+    world.look("shop").await?;
     world
         .until("the reason to wait", "shop", TIMEOUT, |app| {
             let (_, reason, message) = condition(app, "CodeInSync");
@@ -328,6 +316,29 @@ async fn a_change_of_the_configuration_goes_the_same_way_and_drift_is_repaired_a
         let handler = world.function_field(region, name, "Handler").await?;
         ensure!(handler == json!("index.handler"), "{name}: {handler}");
     }
+    quiet(&world).await
+}
+
+/// Also when that is what makes it unhealthy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_broken_by_hand_is_mended() -> Result<()> {
+    let world = ready("broken").await?;
+    let broken = json!({"FunctionName": PRIMARY.1, "Handler": "nothing.handler"});
+    world
+        .aws_itself()
+        .call("lambda", "UpdateFunctionConfiguration", PRIMARY.0, &broken)
+        .await?;
+    world
+        .until("an unhealthy primary", "shop", TIMEOUT, |app| {
+            condition(app, "FailoverHealthy").1 == "PrimaryUnhealthy"
+        })
+        .await?;
+    world.look("shop").await?;
+    world
+        .until("both regions healthy", "shop", TIMEOUT, |app| {
+            condition(app, "FailoverHealthy").1 == "DRReady"
+        })
+        .await?;
     quiet(&world).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use multiregion::api::RegionHealth;
 use multiregion::model::{Owner, ResourceId};
 use multiregion::rollout::{Course, Known};
 use serde_json::json;
@@ -454,4 +455,51 @@ fn a_version_that_does_not_answer_stops_at_dr_and_dr_goes_back() {
     driver.probed = Known::default();
     let writes = self::writes(&mut driver, |_| ());
     assert_eq!(writes, Vec::<String>::new());
+}
+
+#[test]
+fn without_dr_a_new_version_goes_to_the_primary_directly() {
+    let mut driver = converged(Shape {
+        dr: false,
+        ..Shape::default()
+    });
+    driver.probes_a_pass = 0;
+    let writes = writes(&mut driver, |driver| {
+        let code = code();
+        driver.sim.world().upload(&code);
+    });
+    assert_eq!(
+        rolled_out(writes),
+        [
+            "update lambda_function/us-east-1/shop-primary",
+            "update cloudfront_invalidation/us-east-1/shop-primary",
+        ]
+    );
+}
+
+#[test]
+fn while_the_primary_is_unhealthy_nothing_is_rolled_out_and_what_was_broken_by_hand_is_mended() {
+    let mut driver = converged(Shape::default());
+    driver.probed.primary = RegionHealth::Unhealthy;
+    driver.probed.dr = RegionHealth::Healthy;
+    let primary = function(PRIMARY, "primary");
+    {
+        let mut world = driver.sim.world();
+        world.upload(&code());
+        world.resources.get_mut(&primary).unwrap().config["memory_size"] = json!(128);
+    }
+    for _ in 0..4 {
+        driver.advance();
+        driver.pass();
+    }
+    let outcome = driver.pass().unwrap();
+    insta::assert_snapshot!(outcome.plan, @r"
+    ~ lambda_function/us-west-2/shop-dr  (waits on lambda_function/us-east-1/shop-primary: the primary is unhealthy: DR is left as it is)
+        code.version: version-12 → version-33
+    Plan: 1 to update.
+    ");
+    let memory = driver.sim.world().resources[&primary].config["memory_size"].clone();
+    assert_eq!(memory, json!(512));
+    driver.probed.primary = RegionHealth::Healthy;
+    assert!(driver.settle().plan.is_empty());
 }

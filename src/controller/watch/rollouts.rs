@@ -27,6 +27,8 @@ pub(super) struct Progress {
     haste: u32,
     /// The trial that had its share of them.
     hastened: u64,
+    /// The release that the primary was last seen to run as it should.
+    settled: Option<String>,
     refused: Option<Refused>,
     /// Whether it was refused in the last pass.
     newly_refused: bool,
@@ -54,6 +56,7 @@ impl Watch {
             .map_or(Role::Primary, |writer| writer.active);
         Known {
             trial: known.rollout.trial.clone(),
+            settled: known.rollout.settled.clone(),
             refused: known.rollout.refused.clone(),
             writer,
             primary: known.health.primary.state,
