@@ -83,6 +83,12 @@ impl Watch {
             .iter()
             .any(|applied| applied.id == function && applied.summary != "update tags");
         let live = outcome.snapshot.get(&function).and_then(Observed::live);
+        let primary = ids::function(&app.primary);
+        let done = outcome.plan.steps.iter().all(|step| step.id != primary);
+        let is_wanted = !matches!(rollout.course, Course::Stop(_) | Course::Freeze(_));
+        if is_wanted && (rollout.settled || done) {
+            progress.settled.clone_from(&rollout.release);
+        }
         progress
             .trial
             .of(live.and_then(|live| live.outputs.get("release")), changed);
