@@ -54,6 +54,8 @@ pub const CONDITION_SYNCED: &str = "Synced";
 pub const CONDITION_FAILOVER_HEALTHY: &str = "FailoverHealthy";
 /// Condition: tables and static files reach the DR region.
 pub const CONDITION_REPLICATION_HEALTHY: &str = "ReplicationHealthy";
+/// Condition: every region runs the code and the configuration that is wanted.
+pub const CONDITION_CODE_IN_SYNC: &str = "CodeInSync";
 /// Condition: AWS still supports the function's runtime.
 pub const CONDITION_RUNTIME_SUPPORTED: &str = "RuntimeSupported";
 /// Condition, only with a domain: its certificate is issued.

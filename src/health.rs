@@ -40,15 +40,17 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
 pub enum Sample {
     /// An answer below 500, and not 429.
     Healthy,
-    /// An answer that says otherwise, or none in time although the connection stood; and why.
+    /// An answer that says otherwise; and why.
     Unhealthy(String),
+    /// A connection, but no answer in time; and why. It may be the target that is slow, or the network that is gone.
+    Silent(String),
     /// No connection; and why. It may be the target that is gone, or the prober.
     Unreachable(String),
 }
 
 impl Sample {
     fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
+        matches!(self, Self::Silent(_) | Self::Unreachable(_))
     }
 }
 
@@ -197,7 +199,7 @@ impl Target {
                     self.firm = true;
                 }
             }
-            Sample::Unhealthy(why) | Sample::Unreachable(why) => {
+            Sample::Unhealthy(why) | Sample::Silent(why) | Sample::Unreachable(why) => {
                 self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
                 // Of a region that is down the first reason is kept: what is shown does not tick.

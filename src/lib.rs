@@ -11,6 +11,7 @@
 //! | [`cloud`] | AWS as the engine sees it |
 //! | [`reconcile`] | one pass: observe, plan, apply |
 //! | [`topology`] | the picture: every resource an app should have; pure |
+//! | [`rollout`] | new code goes to DR first, and to the primary when it is proven; pure |
 //! | [`plan`] | what is to be done, and what it waits on; pure |
 //! | [`app`] | the spec parsed once, every name given; pure |
 //! | [`resources`] | the kinds of AWS resources, one file each |
@@ -33,6 +34,7 @@ pub mod placeholder;
 pub mod plan;
 pub mod reconcile;
 pub mod resources;
+pub mod rollout;
 pub mod status;
 pub mod telemetry;
 pub mod topology;

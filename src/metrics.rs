@@ -173,6 +173,7 @@ impl Metrics {
         let outcome = match sample {
             Sample::Healthy => "healthy",
             Sample::Unhealthy(_) => "unhealthy",
+            Sample::Silent(_) => "silent",
             Sample::Unreachable(_) => "unreachable",
         };
         let labels = Probed {

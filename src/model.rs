@@ -163,6 +163,8 @@ pub struct Desired {
     pub guard: Option<Guard>,
     /// Entries that may leave only once others have settled.
     pub overlap: Option<Overlap>,
+    /// Fields that may change only once another resource allows it.
+    pub hold: Option<Hold>,
     /// Only read: neither created, changed nor deleted (a hosted zone, a certificate of the user's).
     pub data: bool,
     /// Whether it holds data, and so is never made again in place of a failed one.
@@ -185,6 +187,7 @@ impl Desired {
             after: Vec::new(),
             guard: None,
             overlap: None,
+            hold: None,
             data: false,
             holds_data: false,
         }
@@ -239,6 +242,38 @@ pub struct Overlap {
     pub field: String,
     /// What has to be converged and at rest.
     pub until: Vec<ResourceId>,
+}
+
+/// Fields of a live resource that keep their present value until another resource lets them change.
+///
+/// A change is tried on one of two like resources first, and only what has proven itself there comes to the other. What
+/// does not exist yet is made at once: nothing serves by it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Hold {
+    /// Names of the top-level fields.
+    pub fields: BTreeSet<String>,
+    /// The other resource.
+    pub on: ResourceId,
+    /// What lets them change.
+    pub until: Until,
+}
+
+/// See [`Hold::until`].
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub enum Until {
+    /// The other one is not being changed itself.
+    AtRest,
+    /// The other one is as wanted and at rest, and what it then is was proven, or is what this one is already.
+    Proven {
+        /// Name of the output, of both, that says what each is.
+        output: String,
+        /// The value of it that was proven.
+        proven: Option<String>,
+        /// What the proof waits for, in words.
+        lacking: String,
+    },
+    /// Nothing, for now; the text says why.
+    Further(String),
 }
 
 /// Who a resource belongs to.

@@ -24,6 +24,7 @@ pub mod cloudfront;
 pub mod cloudfront_cache_policy;
 pub mod cloudfront_distribution;
 pub mod cloudfront_function;
+pub mod cloudfront_invalidation;
 pub mod cloudfront_key_value_store;
 pub mod cloudfront_origin_access_control;
 pub mod cloudfront_origin_access_identity;
@@ -411,6 +412,7 @@ pub static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn AnyKind>>> = LazyLo
         kind::<cloudfront_function::Function>(),
         kind::<cloudfront_key_value_store::KeyValueStore>(),
         kind::<cloudfrontkeyvaluestore_key::Key>(),
+        kind::<cloudfront_invalidation::Invalidation>(),
         kind::<cloudfront_origin_access_control::OriginAccessControl>(),
         kind::<cloudfront_origin_access_identity::OriginAccessIdentity>(),
         kind::<cloudfront_origin_request_policy::OriginRequestPolicy>(),

@@ -4,6 +4,7 @@
 //! nothing new yields the same status, and nothing is written.
 
 mod audit;
+mod code;
 mod conditions;
 mod parts;
 mod runtimes;
@@ -16,6 +17,7 @@ use crate::api::{LastHandled, MultiRegionAppStatus};
 use crate::app::{App, Invalid};
 use crate::model::{Failure, Wanted};
 use crate::reconcile::Outcome;
+use crate::rollout::Rollout;
 
 pub use parts::inventory_ids;
 pub use verdict::{Pace, Verdict};
@@ -37,8 +39,19 @@ pub struct Situation<'a> {
     pub vitals: Option<&'a Vitals>,
     /// What the last full pass said of the structure, if one was made since the start.
     pub structure: Option<&'a Structure>,
+    /// What the pass decided of the functions' code and configuration.
+    pub rollout: Option<Rolling<'a>>,
     /// What came of it.
     pub result: Result<'a>,
+}
+
+/// A decision of [`crate::rollout`], and since when it is about this release.
+#[derive(Clone, Copy)]
+pub struct Rolling<'a> {
+    /// The decision.
+    pub rollout: &'a Rollout,
+    /// Since when the release is being rolled out.
+    pub since: Timestamp,
 }
 
 /// What a full pass said that no probe can, for the passes that only probe.

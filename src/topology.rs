@@ -33,6 +33,7 @@ pub fn topology(app: &App) -> Vec<Desired> {
     all.extend(edge::shared(app));
     all.extend(writer::writer(app));
     all.push(edge::distribution(app));
+    all.push(site::invalidation(app));
     all.extend(edge::records(app));
     all
 }

@@ -24,6 +24,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reconcile", &["model", "plan"]),
     ("cloud", &["model", "aws", "reconcile", "resources"]),
     ("health", &["api", "app", "aws", "model"]),
+    (
+        "rollout",
+        &[
+            "api",
+            "app",
+            "health",
+            "model",
+            "plan",
+            "resources",
+            "topology",
+        ],
+    ),
     ("metrics", &["aws", "health", "model"]),
     ("telemetry", &["metrics"]),
     (
@@ -35,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "model",
             "plan",
             "reconcile",
+            "rollout",
             "topology",
         ],
     ),
@@ -49,6 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "model",
             "plan",
             "reconcile",
+            "rollout",
             "status",
             "telemetry",
             "topology",
@@ -67,6 +81,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plan",
             "reconcile",
             "resources",
+            "rollout",
             "telemetry",
             "topology",
             "validate",
@@ -97,7 +112,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 
 /// Modules that decide, and so are functions of their arguments only.
 const PURE: &[&str] = &[
-    "api", "app", "health", "model", "plan", "status", "topology",
+    "api", "app", "health", "model", "plan", "rollout", "status", "topology",
 ];
 
 /// What goes out into the world for a module that decides.

@@ -15,7 +15,7 @@ pub struct MultiRegionAppStatus {
     /// Generation of the spec that this status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Synced, FailoverHealthy, ReplicationHealthy and RuntimeSupported are always there; CertificateIssued with a domain;
+    /// Ready, Synced, FailoverHealthy, ReplicationHealthy, CodeInSync and RuntimeSupported are always there; CertificateIssued with a domain;
     /// Reconciling and Stalled only while True.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -16,6 +16,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// A throttle this long after the last one counts as a first one again.
 const CALM: Duration = Duration::from_secs(60);
 
+/// The lane of what CloudFront takes some thirty of a minute.
+const INVALIDATIONS: &str = "cloudfront:CreateInvalidation";
+const BETWEEN_INVALIDATIONS: Duration = Duration::from_secs(2);
+
 /// Token buckets and pauses, one each service × region.
 #[derive(Default)]
 pub struct Limits {
@@ -104,9 +108,14 @@ impl Limits {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let new = || {
             let bucket = quota.and_then(|(rate, burst)| {
-                let quota =
-                    Quota::per_second(NonZeroU32::new(rate)?).allow_burst(NonZeroU32::new(burst)?);
-                Some(RateLimiter::direct(quota))
+                let quota = if name == INVALIDATIONS {
+                    Quota::with_period(BETWEEN_INVALIDATIONS)?
+                } else {
+                    Quota::per_second(NonZeroU32::new(rate)?)
+                };
+                Some(RateLimiter::direct(
+                    quota.allow_burst(NonZeroU32::new(burst)?),
+                ))
             });
             Arc::new(Lane {
                 bucket,

@@ -16,7 +16,7 @@ use crate::cloud::AwsCloud;
 use crate::model::{Observed, Snapshot};
 use crate::plan::{Block, State};
 use crate::reconcile::{self, Options, Seen};
-use crate::{controller, topology, validate};
+use crate::{controller, rollout, topology, validate};
 
 /// How a plan is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -68,9 +68,16 @@ pub(super) async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
         observe_only: true,
     };
     // There is no inventory: what the app no longer declares is told by what is there.
-    let forgotten = |seen: &Snapshot| topology::with_remains(&app, &[], false, seen);
+    // What probes say is the controller's to know.
+    let known = rollout::Known::default();
+    let second_thought = |seen: &Snapshot| {
+        let wanted = topology::with_remains(&app, &[], false, seen);
+        let wanted = wanted.unwrap_or_else(|| topology::wanted(&app, &[], false));
+        Some(rollout::stage(&app, wanted, seen, &known).0)
+    };
     let cloud = AwsCloud::new(pass);
-    let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &Seen::default(), options).await;
+    let outcome =
+        reconcile::pass(&cloud, &wanted, &second_thought, &Seen::default(), options).await;
     match arguments.output {
         Output::Text => println!("{}", outcome.plan),
         Output::Json => println!(

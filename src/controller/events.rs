@@ -3,7 +3,9 @@
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::api::{CONDITION_READY, MultiRegionApp, MultiRegionAppStatus, WriterStatus};
+use crate::api::{
+    CONDITION_CODE_IN_SYNC, CONDITION_READY, MultiRegionApp, MultiRegionAppStatus, WriterStatus,
+};
 use crate::reconcile::Outcome;
 
 /// The API server takes 1,024 characters.
@@ -16,8 +18,9 @@ pub(super) async fn of_pass(
     outcome: &Outcome,
     was_converged: bool,
 ) {
-    if was_converged && outcome.found.writes() > 0 {
-        let found = outcome.found.steps.iter().filter(|step| step.is_write());
+    // What waits is told when it no longer does, and once.
+    if was_converged && outcome.found.ready().next().is_some() {
+        let found = outcome.found.ready();
         let found: Vec<String> = found
             .map(|step| format!("{} {}", step.summary(), step.id))
             .collect();
@@ -54,12 +57,13 @@ pub(super) async fn of_pass(
     }
 }
 
-/// Tells a transition of `Ready`.
+/// Tells a transition of `Ready`, and of a rollout.
 pub(super) async fn of_status(
     recorder: &Recorder,
     app: &MultiRegionApp,
     status: &MultiRegionAppStatus,
 ) {
+    of_rollout(recorder, app, status).await;
     let ready = |status: &MultiRegionAppStatus| {
         status
             .conditions
@@ -107,6 +111,30 @@ pub(super) async fn writer_moved(recorder: &Recorder, app: &MultiRegionApp, writ
         note,
     )
     .await;
+}
+
+/// Tells what became of a rollout.
+async fn of_rollout(recorder: &Recorder, app: &MultiRegionApp, status: &MultiRegionAppStatus) {
+    let find = |status: &MultiRegionAppStatus| {
+        let mut conditions = status.conditions.iter();
+        conditions
+            .find(|condition| condition.type_ == CONDITION_CODE_IN_SYNC)
+            .cloned()
+    };
+    let before = app.status.as_ref().and_then(find);
+    let (Some(before), Some(now)) = (before, find(status)) else {
+        return;
+    };
+    let (kind, reason) = match (before.reason.as_str(), now.reason.as_str()) {
+        ("RollingOut" | "Stopped", "InSync") => (EventType::Normal, "CodeRolledOut"),
+        (_, "Stopped") if before.message != now.message => (EventType::Warning, "CodeStopped"),
+        // Nobody saw it under way: it was over in one pass.
+        ("InSync", "InSync") if before.message != now.message => {
+            (EventType::Normal, "CodeRolledOut")
+        }
+        _ => return,
+    };
+    publish(recorder, app, kind, reason, "RollOut", now.message).await;
 }
 
 /// Tells what a deletion left behind; the status is gone with the object.

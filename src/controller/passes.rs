@@ -1,6 +1,6 @@
 //! One pass of an app, and one of its deletion.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,7 +21,8 @@ use crate::cloud::AwsCloud;
 use crate::model::{Failure, FailureKind, ResourceId, Snapshot, Wanted};
 use crate::plan::Step;
 use crate::reconcile::{self, Options, Outcome, Seen};
-use crate::status::{self, Pace, Situation};
+use crate::rollout::{self, Rollout};
+use crate::status::{self, Pace, Rolling, Situation};
 use crate::topology;
 
 /// A pass that takes longer is given up; what it did is found by the next.
@@ -45,7 +46,10 @@ pub(super) async fn apply(
     let changed = ended
         .outcome()
         .is_some_and(|outcome| !outcome.applied.is_empty());
+    let refused = context.watch(&app).take_refusal();
     let after = context.remember(&app, |memory| match pace {
+        // What AWS refused at DR is taken back at once.
+        _ if refused => memory.next(Pace::Again),
         Pace::Settled if changed => memory.verify(),
         pace => memory.next(pace),
     });
@@ -126,6 +130,10 @@ impl Ended {
         }
     }
 
+    fn rollout(&self) -> Option<&Rollout> {
+        self.ran.as_ref()?.as_ref().ok()?.rollout.as_ref()
+    }
+
     fn outcome(&self) -> Option<&Outcome> {
         let ran = self.ran.as_ref()?.as_ref().ok()?;
         Some(&ran.outcome)
@@ -136,9 +144,11 @@ struct Ran {
     app: App,
     wanted: Wanted,
     outcome: Outcome,
+    /// None: the app is being deleted.
+    rollout: Option<Rollout>,
 }
 
-async fn run(context: &Context, app: &MultiRegionApp, deleting: bool) -> Ended {
+async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> Ended {
     let started = Instant::now();
     let previous = app.status.clone().unwrap_or_default();
     let (forced, token) = reconcile_token(app, &previous);
@@ -192,7 +202,7 @@ struct How {
 }
 
 async fn ran(
-    context: &Context,
+    context: &Arc<Context>,
     object: &MultiRegionApp,
     previous: &MultiRegionAppStatus,
     how: How,
@@ -226,14 +236,26 @@ async fn ran(
         adopt: app.adopts(),
         observe_only: app.observe_only(),
     };
-    let forgotten = |seen: &Snapshot| topology::with_remains(&app, &known, deleting, seen);
+    let watch = (!deleting).then(|| context.watch(object));
+    let rollout = Mutex::new(None);
+    let second_thought = |seen: &Snapshot| {
+        let remains = topology::with_remains(&app, &known, deleting, seen);
+        let Some(watch) = &watch else {
+            return remains;
+        };
+        let wanted = remains.unwrap_or_else(|| wanted.clone());
+        let (wanted, decided) = rollout::stage(&app, wanted, seen, &watch.known_of_rollout(object));
+        tracing::debug!(course = ?decided.course, "decided what the functions run");
+        *rollout.lock().unwrap_or_else(PoisonError::into_inner) = Some(decided);
+        Some(wanted)
+    };
     let passes = async {
         let cloud = AwsCloud::new(context.pass(object, every_facet));
-        let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &seen, options).await;
+        let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
         if outcome.needs_every_facet {
             // Something has to change: that is decided on a complete read only.
             let cloud = AwsCloud::new(context.pass(object, true));
-            let outcome = reconcile::pass(&cloud, &wanted, &forgotten, &seen, options).await;
+            let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
             return (outcome, true);
         }
         (outcome, every_facet)
@@ -260,10 +282,15 @@ async fn ran(
         };
         context.remember(object, |memory| memory.believe(believed));
     }
+    let rollout = rollout.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let (Some(watch), Some(rollout)) = (&watch, &rollout) {
+        watch.after_pass(&app, &outcome, rollout);
+    }
     Ok(Ran {
         app,
         wanted,
         outcome,
+        rollout,
     })
 }
 
@@ -290,6 +317,10 @@ async fn finish(
         handled: ended.handled(app, &previous),
         vitals: vitals.as_ref(),
         structure: None,
+        rollout: ended.rollout().map(|rollout| Rolling {
+            rollout,
+            since: watch.rolling_since(rollout, app),
+        }),
         result: ended.result(),
     });
     watch.keep(assessment.structure.clone());
@@ -322,11 +353,12 @@ fn count(context: &Context, app: &MultiRegionApp, outcome: &Outcome, was_converg
     for applied in &outcome.applied {
         metrics.applied(&applied.id.kind, applied.verb);
     }
-    let differing = outcome.found.steps.iter().filter(|step| step.is_write());
-    let keys = differing.clone().map(Step::key).collect();
+    // What waits is counted when it no longer does.
+    let differing = || outcome.found.ready();
+    let keys = differing().map(Step::key).collect();
     let new = context.remember(app, |memory| memory.new_differences(keys));
     if was_converged {
-        for step in differing.filter(|step| new.contains(&step.key())) {
+        for step in differing().filter(|step| new.contains(&step.key())) {
             metrics.drift(&step.id.kind, step.change.verb());
         }
     }

@@ -3,6 +3,8 @@
 //! They run beside the full passes and not among them, so that a pass in which a region is a black hole delays no probe.
 //! Only the status is written by one at a time.
 
+mod rollouts;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,6 +52,8 @@ pub(super) struct Watches(Mutex<HashMap<String, Arc<Watch>>>);
 pub(super) struct Watch {
     object: ObjectRef<MultiRegionApp>,
     known: Mutex<Known>,
+    /// Wakes the probes of what is being rolled out.
+    hurry: Notify,
     /// Held while a status is made and written.
     pub(super) writing: tokio::sync::Mutex<()>,
     stop: CancellationToken,
@@ -68,6 +72,7 @@ struct Known {
     writer: Option<WriterStatus>,
     /// Tokens of annotations that were acted on since the status was last read.
     handled: LastHandled,
+    rollout: rollouts::Progress,
 }
 
 #[derive(Default)]
@@ -202,6 +207,7 @@ impl Context {
                 health: remembered(app.status.as_ref()),
                 ..Known::default()
             }),
+            hurry: Notify::new(),
             writing: tokio::sync::Mutex::default(),
             stop: self.stop.child_token(),
             wake: Notify::new(),
@@ -210,6 +216,8 @@ impl Context {
         let fence = self.aws.fence();
         let probes = probes(self.clone(), watch.clone());
         tokio::spawn(guarded(fence.clone(), watch.clone(), probes));
+        let trials = rollouts::trials(self.clone(), watch.clone());
+        tokio::spawn(guarded(fence.clone(), watch.clone(), trials));
         for what in [What::Tables, What::StaticFiles] {
             let beats = heartbeats(self.clone(), watch.clone(), what);
             tokio::spawn(guarded(fence.clone(), watch.clone(), beats));
@@ -292,6 +300,7 @@ fn assessed(app: &MultiRegionApp, watch: &Watch) -> Option<MultiRegionAppStatus>
         handled: previous.last_handled.clone().unwrap_or_default(),
         vitals: Some(&vitals),
         structure: structure.as_ref(),
+        rollout: None,
         result: status::Result::Probed,
     })
     .status;
@@ -345,14 +354,10 @@ async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) -> bool {
     let Some(status) = app.status.as_ref().filter(urls) else {
         return false;
     };
+    let trial = watch.known().rollout.trial.number;
     let (probe, prober) = (&app.spec.failover.probe, &context.prober);
     let timeout = seconds(probe.timeout_seconds);
-    let function = async |role: Role| -> Option<Probed> {
-        let region = status.regions.iter().find(|region| region.role == role)?;
-        let url = region.function_url.as_ref()?;
-        let asked = prober.function(&region.region, url, &probe.path, timeout);
-        Some(within(timeout, asked).await)
-    };
+    let function = |role| probe_function(context, app, role);
     let edge = async || -> Option<Sample> {
         let domain = &status.distribution.as_ref()?.domain_name;
         if !prober.has_edge() {
@@ -394,6 +399,9 @@ async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) -> bool {
         }
     }
     let mut known = watch.known();
+    if let Some(sample) = samples.dr.as_ref().filter(|_| !samples.isolated()) {
+        known.rollout.observe(trial, sample, &Thresholds::of(probe));
+    }
     known.health = health::observe(
         &known.health,
         &samples,
@@ -403,6 +411,18 @@ async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) -> bool {
     known.not_probed = denied.join("; ");
     known.probed = true;
     true
+}
+
+/// Asks the function of `role`'s region, if there is one to be asked.
+async fn probe_function(context: &Context, app: &MultiRegionApp, role: Role) -> Option<Probed> {
+    let (probe, regions) = (&app.spec.failover.probe, &app.status.as_ref()?.regions);
+    let region = regions.iter().find(|region| region.role == role)?;
+    let url = region.function_url.as_ref()?;
+    let timeout = seconds(probe.timeout_seconds);
+    let asked = context
+        .prober
+        .function(&region.region, url, &probe.path, timeout);
+    Some(within(timeout, asked).await)
 }
 
 /// A path under which the distribution asks the region that takes the writes, and no other.

@@ -62,7 +62,7 @@ impl Prober {
         let request = self.http.get(format!("{base}{path}")).headers(headers);
         let answer = match request.timeout(timeout).send().await {
             Ok(answer) => answer,
-            Err(error) => return Ok(Sample::Unreachable(chain(&error, timeout))),
+            Err(error) => return Ok(lost(&error, timeout)),
         };
         if answer.status() == reqwest::StatusCode::FORBIDDEN
             && named(&answer, "x-amzn-errortype").contains("AccessDenied")
@@ -83,7 +83,7 @@ impl Prober {
             .await
         {
             Ok(answer) => sample(answer.status().as_u16()),
-            Err(error) => Sample::Unreachable(chain(&error, timeout)),
+            Err(error) => lost(&error, timeout),
         }
     }
 
@@ -192,12 +192,12 @@ fn named<'a>(answer: &'a reqwest::Response, name: &str) -> &'a str {
 }
 
 /// Without the address, which has the nonce in it and would make every message another.
-fn chain(error: &reqwest::Error, timeout: Duration) -> String {
+fn lost(error: &reqwest::Error, timeout: Duration) -> Sample {
     if error.is_connect() {
-        return "no connection".into();
+        return Sample::Unreachable("no connection".into());
     }
     if error.is_timeout() {
-        return format!("no answer within {} s", timeout.as_secs());
+        return Sample::Silent(format!("no answer within {} s", timeout.as_secs()));
     }
-    "the connection was lost".into()
+    Sample::Silent("the connection was lost".into())
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::graph::resolve;
 use super::standing::resting;
 use super::{Block, Change, Planner, State, Step, Wait, diff};
-use crate::model::{DataPolicy, Desired, Guard, Live, Owner, Phase};
+use crate::model::{DataPolicy, Desired, Guard, Hold, Live, Owner, Phase};
 
 /// The configuration that an existing resource should have *now*, and what keeps it from the final one.
 struct Effective {
@@ -123,7 +123,26 @@ impl Planner<'_> {
         if let Some(guard) = &desired.guard {
             self.guard(desired, guard, &mut config, live, &mut waits);
         }
+        if let Some(hold) = &desired.hold {
+            self.hold(hold, &mut config, live, &mut waits);
+        }
         Effective { config, waits }
+    }
+
+    /// Keeps held fields at their live value.
+    fn hold(&self, hold: &Hold, config: &mut Value, live: &Live, waits: &mut Vec<Wait>) {
+        let Some(wait) = self.held(hold, live) else {
+            return;
+        };
+        for name in &hold.fields {
+            let live_field = live.config.get(name).unwrap_or(&Value::Null);
+            if let Some(field) = config.get_mut(name)
+                && !diff::equal(name, field, live_field)
+            {
+                *field = live_field.clone();
+                waits.push(wait.clone());
+            }
+        }
     }
 
     /// Keeps guarded fields at their live value: first those that must not move to what is not in place, then those

@@ -5,7 +5,9 @@ use super::graph::{matches, resolve};
 use super::{Planner, Wait, diff, sources};
 use serde_json::Value;
 
-use crate::model::{Desired, FailureKind, Live, Observed, Owner, Phase, Reference, ResourceId};
+use crate::model::{
+    Desired, FailureKind, Hold, Live, Observed, Owner, Phase, Reference, ResourceId, Until,
+};
 
 impl Planner<'_> {
     /// Whether it is as it should be in the end.
@@ -71,6 +73,44 @@ impl Planner<'_> {
             );
         }
         (!diff::fields(&target.config, live).is_empty()).then(|| Wait::on(id, "to be updated"))
+    }
+
+    /// What keeps the fields that `hold` holds of `live` from changing.
+    pub(super) fn held(&self, hold: &Hold, live: &Live) -> Option<Wait> {
+        let (output, proven, lacking) = match &hold.until {
+            Until::Further(why) => return Some(Wait::on(&hold.on, why)),
+            Until::AtRest => {
+                return match self.snapshot.get(&hold.on) {
+                    Some(Observed::Unknown(_)) => Some(Wait::on(&hold.on, "to be readable again")),
+                    Some(Observed::Present(other)) => resting(&hold.on, other),
+                    Some(Observed::Absent) | None => None,
+                };
+            }
+            Until::Proven {
+                output,
+                proven,
+                lacking,
+            } => (output, proven, lacking),
+        };
+        let other = match self.seen(&hold.on) {
+            Ok(other) => other,
+            Err(wait) => return Some(wait),
+        };
+        if let Some(wait) = resting(&hold.on, other) {
+            return Some(wait);
+        }
+        let desired = self.desired.get(&hold.on)?;
+        // It is not as it will be while what it is made from is not: its code, its role.
+        let source = sources(&desired.config);
+        if let Some(wait) = source.iter().find_map(|source| self.not_in_place(source)) {
+            return Some(wait);
+        }
+        if !self.is_as_wanted(desired, other) {
+            return Some(Wait::on(&hold.on, "to be updated"));
+        }
+        let is = other.outputs.get(output);
+        let lets = is.is_some() && (is == proven.as_ref() || is == live.outputs.get(output));
+        (!lets).then(|| Wait::on(&hold.on, lacking))
     }
 
     /// The live resource, if it is there, ours (or only read), and neither failed nor on its way out.

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::model::{Guard, Input, Live, Needed, Overlap, Owner, Phase, RemovalMode};
+use crate::model::{Guard, Hold, Input, Live, Needed, Overlap, Owner, Phase, RemovalMode, Until};
 
 /// What a plan is made from.
 #[derive(Default)]
@@ -745,4 +745,121 @@ mod diffs {
             [r#"code: none → {"version":"<version of thing/zip>"}"#]
         );
     }
+}
+
+/// Two alike, `first` tried before `second`: both should have the size 2 of what `code` yields.
+fn held(until: Until) -> Case {
+    let mut second = desired("second", json!({"size": 2, "tags": {"new": "tag"}}));
+    second.hold = Some(Hold {
+        fields: BTreeSet::from(["size".into()]),
+        on: id("first"),
+        until,
+    });
+    Case::default()
+        .want(desired("code", json!({"version": 2})))
+        .want(desired(
+            "first",
+            json!({"size": 2, "from": from("code", "version")}),
+        ))
+        .want(second)
+}
+
+fn proven(proven: Option<&str>) -> Until {
+    Until::Proven {
+        output: "is".into(),
+        proven: proven.map(str::to_owned),
+        lacking: "to be proven".into(),
+    }
+}
+
+/// `second` as it was, `first` as it is, the code as it is.
+fn sides(case: Case, first: Live, code: i32) -> Case {
+    let old = with_output(
+        live(json!({"size": 1, "tags": {"new": "tag"}})),
+        "is",
+        "one",
+    );
+    let code = with_output(live(json!({"version": code})), "version", "2");
+    case.seen("second", old)
+        .seen("first", first)
+        .seen("code", code)
+}
+
+fn tried(is: &str) -> Live {
+    with_output(live(json!({"size": 2, "from": "2"})), "is", is)
+}
+
+#[test]
+fn a_held_field_changes_once_the_other_has_proven_it_and_not_before() {
+    let step = |case: Case| {
+        case.plan()
+            .steps
+            .iter()
+            .find(|step| step.id == id("second"))
+            .cloned()
+    };
+    let waits = |case: Case| match step(case).map(|step| step.state) {
+        Some(State::Waiting(waits)) => waits[0].to_string(),
+        other => format!("{other:?}"),
+    };
+    let ready = |case: Case| step(case).map(|step| step.state) == Some(State::Ready);
+    // The other is not changed yet, or changing, or proven as something else.
+    let untried = with_output(live(json!({"size": 1, "from": "2"})), "is", "one");
+    assert_eq!(
+        waits(sides(held(proven(Some("one"))), untried.clone(), 2)),
+        "thing/first: to be updated"
+    );
+    let changing = in_phase(pending(), tried("two"));
+    assert_eq!(
+        waits(sides(held(proven(Some("two"))), changing, 2)),
+        "thing/first: Active (Creating)"
+    );
+    assert_eq!(
+        waits(sides(held(proven(None)), tried("two"), 2)),
+        "thing/first: to be proven"
+    );
+    assert_eq!(
+        waits(sides(held(proven(Some("one"))), tried("two"), 2)),
+        "thing/first: to be proven"
+    );
+    // As wanted by what its code was, which is about to be another.
+    assert_eq!(
+        waits(sides(held(proven(Some("two"))), tried("two"), 1)),
+        "thing/code: to be updated"
+    );
+    assert!(ready(sides(held(proven(Some("two"))), tried("two"), 2)));
+    // What it is already needs no proof.
+    assert!(ready(sides(held(proven(None)), tried("one"), 2)));
+}
+
+#[test]
+fn what_is_held_for_good_waits_and_the_rest_of_it_and_what_is_absent_does_not() {
+    let held = || held(Until::Further("the primary is unhealthy".into()));
+    let case = sides(held(), tried("two"), 2);
+    assert_snapshot!(case.plan(), @r"
+    ~ thing/second  (waits on thing/first: the primary is unhealthy)
+        size: 1 → 2
+    Plan: 1 to update.
+    ");
+    let untagged = live(json!({"size": 1, "tags": {}}));
+    let case = sides(held(), tried("two"), 2).seen("second", untagged);
+    assert_eq!(case.plan().ready().count(), 1);
+    let case = sides(held(), tried("two"), 2).absent("second");
+    assert_eq!(case.plan().ready().count(), 1);
+}
+
+#[test]
+fn what_must_not_change_together_waits_for_the_other_to_rest() {
+    let busy = in_phase(pending(), tried("two"));
+    assert_eq!(
+        sides(held(Until::AtRest), busy, 2).plan().ready().count(),
+        0
+    );
+    assert_eq!(
+        sides(held(Until::AtRest), tried("two"), 2)
+            .plan()
+            .ready()
+            .count(),
+        1
+    );
 }

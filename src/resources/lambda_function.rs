@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Action, Hint, Kind, Seen, Tags, found, incomplete};
 use crate::aws::Pass;
 use crate::model::{DataPolicy, Deleted, Failure, FailureKind, Input, Owner, ResourceId};
+pub use code::VERSION as VERSION_TAG;
 use report::report;
 
 /// `lambda_function`; its name is the function's, as in `shop-primary`.
@@ -74,7 +75,7 @@ impl Kind for Function {
     type Config = Config;
 
     const NAME: &'static str = "lambda_function";
-    const OUTPUTS: &'static [&'static str] = &["arn", "code_sha256"];
+    const OUTPUTS: &'static [&'static str] = &["arn", "code_sha256", "running_sha256", "release"];
     // A URL goes with its function on AWS; taken away first, it goes everywhere.
     const DELETED_AFTER: &'static [&'static str] =
         &["cloudfront_distribution", "lambda_function_url"];

@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use super::conditions::Stand;
+use super::{Situation, code};
 use crate::app::{App, Site};
 use crate::model::{Live, Observed, Phase, ResourceId};
 use crate::reconcile::Outcome;
 use crate::topology::ids;
 
 /// `FailoverHealthy`, by the order of the design's reasons.
-pub(super) fn failover(app: &App, outcome: &Outcome) -> Stand {
+pub(super) fn failover(situation: &Situation<'_>, app: &App, outcome: &Outcome) -> Stand {
     let Some(dr) = &app.dr else {
         return Stand::new(
             "Unknown",
@@ -18,8 +19,12 @@ pub(super) fn failover(app: &App, outcome: &Outcome) -> Stand {
         );
     };
     not_deployed(app, outcome)
-        .or_else(|| code_mismatch(app, dr, outcome))
-        .or_else(|| config_mismatch(app, dr, outcome))
+        .or_else(|| broken(app, dr, outcome))
+        .or_else(|| {
+            let differ =
+                code_mismatch(app, dr, outcome).or_else(|| unfinished(app, dr, outcome))?;
+            Some(code::young(situation, app, outcome).unwrap_or(differ))
+        })
         .unwrap_or_else(|| {
             Stand::new(
                 "Unknown",
@@ -83,8 +88,9 @@ fn code_mismatch(app: &App, dr: &Site, outcome: &Outcome) -> Option<Stand> {
     })
 }
 
-/// Everything that failover stands on is there and as declared, and the distribution knows the functions' present hosts.
-fn config_mismatch(app: &App, dr: &Site, outcome: &Outcome) -> Option<Stand> {
+/// Everything that failover stands on is there and, the functions themselves aside, as declared, and the distribution
+/// knows the functions' present hosts.
+fn broken(app: &App, dr: &Site, outcome: &Outcome) -> Option<Stand> {
     let stand = |message: String| Some(Stand::new("False", "ConfigMismatch", message));
     for site in [&app.primary, dr] {
         for id in [ids::function(site), ids::function_url(site)] {
@@ -108,6 +114,7 @@ fn config_mismatch(app: &App, dr: &Site, outcome: &Outcome) -> Option<Stand> {
             ));
         }
     }
+    let functions = [ids::function(&app.primary), ids::function(dr)];
     let serving = [
         "lambda_",
         "cloudfront_distribution",
@@ -120,8 +127,18 @@ fn config_mismatch(app: &App, dr: &Site, outcome: &Outcome) -> Option<Stand> {
         .steps
         .iter()
         .filter(|step| step.is_write())
+        .filter(|step| !functions.contains(&step.id))
         .find(|step| serving.iter().any(|kind| step.id.kind.starts_with(kind)))?;
     stand(format!("{} {}", step.summary(), step.id))
+}
+
+/// The functions are as declared.
+fn unfinished(app: &App, dr: &Site, outcome: &Outcome) -> Option<Stand> {
+    let functions = [ids::function(&app.primary), ids::function(dr)];
+    let mut steps = outcome.plan.steps.iter();
+    let step = steps.find(|step| functions.contains(&step.id) && step.is_write())?;
+    let message = format!("{} {}", step.summary(), step.id);
+    Some(Stand::new("False", "ConfigMismatch", message))
 }
 
 /// `ReplicationHealthy`.

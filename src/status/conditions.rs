@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Result, Situation, Structure, Verdict, audit, runtimes, vitals};
+use super::{Result, Situation, Structure, Verdict, audit, code, runtimes, vitals};
 use crate::api::{
-    CONDITION_CERTIFICATE_ISSUED, CONDITION_FAILOVER_HEALTHY, CONDITION_READY,
-    CONDITION_RECONCILING, CONDITION_REPLICATION_HEALTHY, CONDITION_RUNTIME_SUPPORTED,
-    CONDITION_STALLED, CONDITION_SYNCED, MultiRegionAppStatus,
+    CONDITION_CERTIFICATE_ISSUED, CONDITION_CODE_IN_SYNC, CONDITION_FAILOVER_HEALTHY,
+    CONDITION_READY, CONDITION_RECONCILING, CONDITION_REPLICATION_HEALTHY,
+    CONDITION_RUNTIME_SUPPORTED, CONDITION_STALLED, CONDITION_SYNCED, MultiRegionAppStatus,
 };
 
 /// A denial is normal in a role's first minute; this long, it is not.
@@ -66,6 +66,11 @@ pub(super) fn all(
     ];
     match &situation.result {
         Result::Ran { app, outcome, .. } => {
+            let known = previous(situation, CONDITION_CODE_IN_SYNC)
+                .is_some_and(|before| before.status != "Unknown");
+            let rollout = situation.rollout.map(|rolling| rolling.rollout);
+            let in_sync = code::in_sync(app, outcome, rollout, known);
+            stands.push((CONDITION_CODE_IN_SYNC, in_sync));
             let runtime = runtimes::supported(&app.spec.function.runtime, situation.now);
             stands.push((CONDITION_RUNTIME_SUPPORTED, runtime));
             stands.extend(
@@ -73,6 +78,10 @@ pub(super) fn all(
             );
         }
         _ => {
+            stands.push((
+                CONDITION_CODE_IN_SYNC,
+                unread(situation, CONDITION_CODE_IN_SYNC),
+            ));
             stands.push((
                 CONDITION_RUNTIME_SUPPORTED,
                 unread(situation, CONDITION_RUNTIME_SUPPORTED),
@@ -105,7 +114,7 @@ fn structure(situation: &Situation<'_>, verdict: &Verdict) -> Structure {
     if let Result::Ran { app, outcome, .. } = &situation.result {
         return Structure {
             ready: ready(situation, verdict),
-            failover: audit::failover(app, outcome),
+            failover: audit::failover(situation, app, outcome),
             replication: audit::replication(app, outcome),
         };
     }
@@ -128,6 +137,17 @@ fn ready(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
     match verdict {
         Verdict::Converged => Stand::new("True", "Converged", "AWS is as declared"),
         Verdict::Observed(0) => Stand::new("True", "Converged", "AWS is as declared"),
+        Verdict::Stopped {
+            declared: false, ..
+        } => Stand::new(
+            "True",
+            "Converged",
+            "AWS is as declared, but for the newest code; see CodeInSync",
+        ),
+        Verdict::Stopped { message, .. } if !converged_before(situation) => {
+            Stand::new("False", code::STOPPED, message)
+        }
+        Verdict::Stopped { .. } => kept(situation, CONDITION_READY, code::STOPPED, ""),
         Verdict::Stalled { reason, message } => Stand::new("False", reason, message),
         Verdict::WaitingForDns(message) => Stand::new("False", "WaitingForDNS", message),
         Verdict::Progressing { message, .. } if !converged_before(situation) => {
@@ -171,6 +191,7 @@ fn synced(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
             };
             Stand::new(before, "Suspended", message)
         }
+        Verdict::Stopped { message, .. } => Stand::new("False", code::STOPPED, message),
         Verdict::Stalled { reason, message } => Stand::new("False", reason, message),
         Verdict::Denied { reason, message } | Verdict::Unreachable { reason, message } => {
             Stand::new("Unknown", reason, message)
@@ -186,6 +207,10 @@ fn work(situation: &Situation<'_>, verdict: &Verdict) -> Option<(&'static str, S
         Verdict::Converged | Verdict::Observed(_) | Verdict::Probed | Verdict::Suspended { .. } => {
             None
         }
+        Verdict::Stopped { message, .. } => Some((
+            CONDITION_STALLED,
+            Stand::new("True", code::STOPPED, message),
+        )),
         Verdict::Stalled { reason, message } => {
             Some((CONDITION_STALLED, Stand::new("True", reason, message)))
         }

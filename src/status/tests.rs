@@ -76,6 +76,7 @@ fn assessed(
         handled: Default::default(),
         vitals: None,
         structure: None,
+        rollout: None,
         result: Result::Ran {
             app,
             wanted: &Wanted::default(),
@@ -355,6 +356,7 @@ fn suspending_keeps_every_value_and_says_so() {
         handled: Default::default(),
         vitals: None,
         structure: None,
+        rollout: None,
         result: Result::Suspended { deleting: true },
     };
     let status = assess(&situation).status;
@@ -403,4 +405,147 @@ fn a_runtime_past_its_support_is_a_warning_only() {
     .status;
     assert_eq!(line(&status, "RuntimeSupported"), "False EndOfSupport");
     assert_eq!(line(&status, "Ready"), "True Converged");
+}
+
+mod rollouts {
+    use super::*;
+    use crate::model::{Live, Observed, Owner, Phase};
+    use crate::plan::diff::FieldChange;
+    use crate::rollout::{Course, Rollout};
+    use crate::status::Rolling;
+    use crate::topology::ids;
+
+    fn function(code: &str) -> Observed {
+        Observed::Present(Box::new(Live {
+            config: json!({}),
+            outputs: BTreeMap::from([("code_sha256".into(), code.into())]),
+            owner: Owner::Ours,
+            phase: Phase::Ready,
+            physical_id: String::new(),
+            unread: std::collections::BTreeSet::new(),
+        }))
+    }
+
+    fn distribution() -> Observed {
+        let Observed::Present(mut live) = function("") else {
+            unreachable!("it is made so")
+        };
+        live.config = json!({"enabled": true, "routing": {"groups": {"a": 1, "b": 2}}});
+        Observed::Present(live)
+    }
+
+    /// The status of an app in this course, `minutes` after the release was first seen.
+    fn status(
+        course: Course,
+        declared: bool,
+        codes: [&str; 2],
+        minutes: i64,
+    ) -> MultiRegionAppStatus {
+        let app = app(|_| ());
+        let mut outcome = left(Vec::new());
+        let sites: Vec<_> = app.sites().collect();
+        if codes[0] != codes[1] {
+            outcome.plan.steps.push(Step {
+                id: ids::function(&app.primary),
+                change: Change::Update {
+                    config: json!({}),
+                    fields: vec![FieldChange {
+                        path: "code.version".into(),
+                        from: json!("v1"),
+                        to: json!("v2"),
+                    }],
+                },
+                state: State::Waiting(vec![Wait {
+                    on: ids::function(sites[1]),
+                    what: "to answer enough probes in a row".into(),
+                    person: false,
+                }]),
+            });
+        }
+        for (site, code) in sites.iter().zip(codes) {
+            outcome.snapshot.insert(ids::function(site), function(code));
+        }
+        outcome
+            .snapshot
+            .insert(ids::distribution(&app), distribution());
+        let rollout = Rollout {
+            course,
+            release: Some("r".into()),
+            settled: false,
+            version: Some("v2".into()),
+            good: Some("v1".into()),
+            declared,
+        };
+        let previous = MultiRegionAppStatus {
+            conditions: vec![crate::api::Condition {
+                type_: "CodeInSync".into(),
+                status: "True".into(),
+                reason: "InSync".into(),
+                message: String::new(),
+                last_transition_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()),
+                observed_generation: Some(GENERATION),
+            }],
+            ..MultiRegionAppStatus::default()
+        };
+        assess(&Situation {
+            generation: GENERATION,
+            previous: &previous,
+            now: now() + SignedDuration::from_mins(minutes),
+            handled_reconcile: None,
+            vitals: None,
+            structure: None,
+            rollout: Some(Rolling {
+                rollout: &rollout,
+                since: now(),
+            }),
+            result: Result::Ran {
+                app: &app,
+                wanted: &Wanted::default(),
+                outcome: &outcome,
+                deleting: false,
+            },
+        })
+        .status
+    }
+
+    fn stand(status: &MultiRegionAppStatus, name: &str) -> String {
+        let mut all = status.conditions.iter();
+        let found = all.find(|condition| condition.type_ == name);
+        found.map_or_else(String::new, |found| {
+            format!("{} {}", found.status, found.reason)
+        })
+    }
+
+    #[test]
+    fn a_rollout_is_no_fault_for_ten_minutes() {
+        let rolling = |minutes| status(Course::Try(String::new()), true, ["one", "two"], minutes);
+        let young = rolling(9);
+        assert_eq!(stand(&young, "CodeInSync"), "False RollingOut");
+        assert_eq!(stand(&young, "FailoverHealthy"), "True RollingOut");
+        assert_eq!(stand(&rolling(10), "FailoverHealthy"), "False CodeMismatch");
+        let over = status(Course::Follow, true, ["two", "two"], 0);
+        assert_eq!(stand(&over, "CodeInSync"), "True InSync");
+        assert_eq!(stand(&over, "Ready"), "True Converged");
+    }
+
+    #[test]
+    fn what_was_stopped_is_told_and_touches_ready_only_if_the_spec_asks_for_it() {
+        for (declared, ready) in [(false, "True Converged"), (true, "False Stopped")] {
+            let stopped = Course::Stop("status 502".into());
+            let status = status(stopped, declared, ["one", "one"], 0);
+            assert_eq!(stand(&status, "CodeInSync"), "False Stopped");
+            assert_eq!(stand(&status, "Synced"), "False Stopped");
+            assert_eq!(stand(&status, "Stalled"), "True Stopped");
+            assert_eq!(stand(&status, "Reconciling"), "");
+            assert_eq!(stand(&status, "Ready"), ready);
+            let message = &status
+                .conditions
+                .iter()
+                .find(|one| one.type_ == "CodeInSync");
+            let message = message.map_or("", |one| one.message.as_str());
+            for word in ["v2", "v1", "status 502"] {
+                assert!(message.contains(word), "{message}");
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::model::{Failure, FailureKind};
 use crate::plan::{Block, Change, Plan, State, Step, Wait};
 
-use super::{Result, Situation};
+use super::{Result, Situation, code};
 
 /// The row of the table that holds, the gravest first.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,6 +24,13 @@ pub enum Verdict {
         reason: String,
         /// What, to which resource, what AWS answered, what to do.
         message: String,
+    },
+    /// As declared and at rest, but for a release that failed in DR.
+    Stopped {
+        /// Which, and why.
+        message: String,
+        /// Whether the spec itself asks for it.
+        declared: bool,
     },
     /// Denied, or no credentials.
     Denied {
@@ -74,9 +81,11 @@ pub enum Pace {
 impl Verdict {
     pub(super) fn pace(&self) -> Pace {
         match self {
-            Self::Suspended { .. } | Self::Observed(_) | Self::Probed | Self::Converged => {
-                Pace::Settled
-            }
+            Self::Suspended { .. }
+            | Self::Observed(_)
+            | Self::Probed
+            | Self::Stopped { .. }
+            | Self::Converged => Pace::Settled,
             Self::Stalled { .. } => Pace::Stalled,
             Self::Denied { .. } => Pace::Denied,
             Self::Unreachable { .. } => Pace::Recover,
@@ -145,7 +154,15 @@ pub(super) fn of(situation: &Situation<'_>) -> Verdict {
                 .domain
                 .as_ref()
                 .is_some_and(|domain| domain.hosted_zone.is_none());
-            of_plan(&outcome.plan, by_hand)
+            let rollout = situation.rollout.map(|rolling| rolling.rollout);
+            let stopped = rollout.and_then(|rollout| Some((rollout, code::stopped(rollout)?)));
+            match (of_plan(&outcome.plan, by_hand), stopped) {
+                (Verdict::Converged, Some((rollout, message))) => Verdict::Stopped {
+                    message,
+                    declared: rollout.declared,
+                },
+                (verdict, _) => verdict,
+            }
         }
     }
 }
@@ -181,9 +198,11 @@ fn rank(verdict: &Verdict) -> u8 {
         Verdict::WaitingForDns(_) => 3,
         Verdict::Progressing { again: true, .. } => 4,
         Verdict::Progressing { again: false, .. } => 5,
-        Verdict::Suspended { .. } | Verdict::Probed | Verdict::Observed(_) | Verdict::Converged => {
-            6
-        }
+        Verdict::Suspended { .. }
+        | Verdict::Probed
+        | Verdict::Observed(_)
+        | Verdict::Stopped { .. }
+        | Verdict::Converged => 6,
     }
 }
 

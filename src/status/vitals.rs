@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Situation;
+use super::code::ROLLING_OUT;
 use super::conditions::Stand;
 use crate::api::{
     CONDITION_READY, CONDITION_SYNCED, LastHandled, MultiRegionAppStatus, Objectives, RegionHealth,
@@ -22,8 +23,9 @@ const LAG_EXCEEDED: &str = "LagExceeded";
 /// Its lag is not known.
 const NO_DATA: &str = "NoData";
 /// Reasons of `FailoverHealthy` and `ReplicationHealthy` that only a full pass gives and takes.
-const STRUCTURAL: [&str; 6] = [
+const STRUCTURAL: [&str; 7] = [
     "NotConfigured",
+    ROLLING_OUT,
     "NotDeployed",
     "CodeMismatch",
     "ConfigMismatch",
@@ -216,6 +218,8 @@ pub(super) fn failover(audit: &Stand, vitals: Option<&Vitals>) -> Stand {
             "nothing at all can be reached from here, so nothing is known of the app",
         ),
         _ if audit.reason == "ControlPlaneUnreachable" => audit.clone(),
+        // What DR runs is what the rollout tries there, which the state of its health is too slow to tell.
+        (Healthy, _) if audit.reason == ROLLING_OUT => audit.clone(),
         (Healthy, Healthy) => Stand::new(
             "True",
             "DRReady",

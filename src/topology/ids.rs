@@ -69,6 +69,14 @@ pub fn distribution(app: &App) -> ResourceId {
     ResourceId::global("cloudfront_distribution", &app.prefix)
 }
 
+/// What the caches have been told to forget.
+pub fn invalidation(app: &App) -> ResourceId {
+    let Site {
+        region, function, ..
+    } = &app.primary;
+    ResourceId::new("cloudfront_invalidation", region, function)
+}
+
 /// The origin access identity.
 pub fn access_identity(app: &App) -> ResourceId {
     ResourceId::global("cloudfront_origin_access_identity", &app.prefix)

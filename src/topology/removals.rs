@@ -7,8 +7,12 @@ use crate::app::App;
 use crate::model::{DataPolicy, Desired, Removal, RemovalMode, ResourceId};
 use crate::resources;
 
-/// Kinds that are only read, and kinds whose removal is their bucket's business.
-const NEVER_REMOVED: &[&str] = &["route53_hosted_zone", "s3_object"];
+/// Kinds that are only read, and kinds whose removal is the business of their bucket or function.
+const NEVER_REMOVED: &[&str] = &[
+    "cloudfront_invalidation",
+    "route53_hosted_zone",
+    "s3_object",
+];
 
 /// What of `desired` (when `deleting`) and of `known` has to go or to stay behind, with the reason and the order.
 pub fn removals(

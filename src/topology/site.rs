@@ -9,8 +9,8 @@ use crate::model::{Desired, Input, Overlap, ResourceId};
 use crate::resources::policy::{Effect, Principal, Statement, Statements};
 use crate::resources::s3_object::Source;
 use crate::resources::{
-    cloudwatch_log_group, lambda_function, lambda_function_url, lambda_permission, s3_bucket,
-    s3_bucket_policy, s3_object,
+    cloudfront_invalidation, cloudwatch_log_group, lambda_function, lambda_function_url,
+    lambda_permission, s3_bucket, s3_bucket_policy, s3_object,
 };
 
 /// Versions of `function.zip` that stay for a rollback.
@@ -174,6 +174,17 @@ fn lambda(app: &App, site: &Site) -> Desired {
     };
     // The group first, or Lambda makes one that keeps logs for ever.
     want(ids::function(site), &config).after(&ids::log_group(site))
+}
+
+/// What the caches know of the primary's pages is forgotten with the code that made them.
+pub(super) fn invalidation(app: &App) -> Desired {
+    let function = ids::function(&app.primary);
+    let config = cloudfront_invalidation::Config {
+        distribution: Input::output(&ids::distribution(app), "id"),
+        function: Input::output(&function, "arn"),
+        code_sha256: Input::output(&function, "running_sha256"),
+    };
+    want(ids::invalidation(app), &config)
 }
 
 fn url(site: &Site) -> Desired {

@@ -439,6 +439,7 @@ fn the_minimal_app() {
     function/multiregion-writer-67e27e81ee17 ← key_value_store/multiregion-writers
     key/shop ← distribution/shop, key_value_store/multiregion-writers
     distribution/shop ← cache_policy/multiregion-cache-95a7cd37612d, function/multiregion-writer-67e27e81ee17, origin_access_control/multiregion-lambda, origin_access_control/multiregion-s3, origin_request_policy/multiregion-origin-request-305b381af0a2, function_url/shop-primary, function_url/dr/shop-dr, bucket/shop-static, bucket/dr/shop-static-dr
+    invalidation/shop-primary ← distribution/shop, function/shop-primary
     ");
 }
 

@@ -14,6 +14,7 @@ mod ownership;
 mod permissions;
 mod plan;
 mod process;
+mod rollout;
 mod storm;
 mod telling;
 mod world;

@@ -2,12 +2,15 @@
 //! the spec, a deletion; and what must be true whenever it has come to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use multiregion::api::DeletionPolicy;
 use multiregion::app::App;
+use multiregion::health::{Sample, Thresholds};
 use multiregion::model::{Desired, Observed, Owner, ResourceId, Snapshot, Wanted};
 use multiregion::plan::{self, Block, Change, Plan, Progress, State};
 use multiregion::reconcile::{self, Options, Outcome, Seen};
+use multiregion::rollout::{self, Known, Rollout, Verdict};
 use multiregion::{resources, topology};
 use serde_json::json;
 
@@ -30,6 +33,15 @@ pub struct Driver {
     pub believed: Snapshot,
     /// Whether all that is ours was in the inventory at each edit, so that nothing may be left over.
     pub inventory_complete: bool,
+    /// What the probes say.
+    pub probed: Known,
+    pub probes_a_pass: usize,
+    /// Whether those after the last pass told anything new.
+    heard: bool,
+    /// Contents of zips that do not answer.
+    pub broken_code: BTreeSet<String>,
+    /// What the last pass decided of the functions.
+    pub rollout: Option<Rollout>,
     /// What the topology makes of the app, the same until an edit.
     desired: Vec<Desired>,
     runtime: tokio::runtime::Runtime,
@@ -52,6 +64,11 @@ impl Driver {
             inventory: BTreeMap::new(),
             believed: Snapshot::new(),
             inventory_complete: true,
+            probed: Known::default(),
+            probes_a_pass: 3,
+            heard: false,
+            broken_code: BTreeSet::new(),
+            rollout: None,
             desired: Vec::new(),
             runtime,
         };
@@ -140,7 +157,17 @@ impl Driver {
         let wanted = self.wanted();
         let known: Vec<ResourceId> = self.inventory.keys().cloned().collect();
         let (app, deleting) = (&self.app, self.deleting);
-        let forgotten = |seen: &Snapshot| topology::with_remains(app, &known, deleting, seen);
+        let rollout = Mutex::new(None);
+        let second_thought = |seen: &Snapshot| {
+            let remains = topology::with_remains(app, &known, deleting, seen);
+            if deleting {
+                return remains;
+            }
+            let wanted = remains.unwrap_or_else(|| wanted.clone());
+            let (wanted, decided) = rollout::stage(app, wanted, seen, &self.probed);
+            *rollout.lock().unwrap() = Some(decided);
+            Some(wanted)
+        };
         let options = Options {
             adopt: self.shape.adopt,
             observe_only: false,
@@ -154,11 +181,13 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = sim.crashed() => None,
-                outcome = reconcile::pass(sim, &wanted, &forgotten, &seen, options) => Some(outcome),
+                outcome = reconcile::pass(sim, &wanted, &second_thought, &seen, options) => Some(outcome),
             }
         });
+        self.rollout = rollout.into_inner().unwrap();
         match &outcome {
             Some(outcome) => {
+                self.probe(outcome);
                 self.check_pass(outcome);
                 self.remember(outcome);
                 if self.sim.world().every_facet {
@@ -172,6 +201,35 @@ impl Driver {
             }
         }
         outcome
+    }
+
+    /// Probes of the DR function, as many as a rollout needs, answered as `dr_answers` says.
+    fn probe(&mut self, outcome: &Outcome) {
+        self.heard = false;
+        let Some(dr) = &self.app.dr else { return };
+        let function = topology::ids::function(dr);
+        let changed = outcome
+            .applied
+            .iter()
+            .any(|applied| applied.id == function && applied.summary != "update tags");
+        let live = outcome.snapshot.get(&function).and_then(Observed::live);
+        let release = live.and_then(|live| live.outputs.get("release"));
+        self.probed.trial.of(release, changed);
+        let Some(live) = live.filter(|_| release.is_some()) else {
+            return;
+        };
+        let content = live.outputs["code_sha256"].as_str();
+        let sample = if self.broken_code.contains(content) {
+            Sample::Unhealthy("status 502".into())
+        } else {
+            Sample::Healthy
+        };
+        let thresholds = Thresholds::of(&self.app.spec.failover.probe);
+        let before = self.probed.trial.verdict(&thresholds);
+        for _ in 0..self.probes_a_pass {
+            self.probed.trial.observe(&sample, &thresholds);
+        }
+        self.heard = before == Verdict::Open && self.probes_a_pass > 0;
     }
 
     /// The inventory as the status keeps it.
@@ -222,7 +280,9 @@ impl Driver {
             } else {
                 self.follow_up().unwrap()
             };
-            let quiet = self.sim.world().writes.len() == writes && !self.sim.world().is_busy();
+            let quiet = self.sim.world().writes.len() == writes
+                && !self.sim.world().is_busy()
+                && !self.heard;
             if quiet && complete {
                 self.advance();
                 return self.check_rest(&outcome);
@@ -313,7 +373,7 @@ impl Driver {
 
 /// What is never removed by itself: it stays as long as its bucket does.
 fn goes_with_its_parent(id: &ResourceId) -> bool {
-    id.kind == "s3_object"
+    id.kind == "s3_object" || id.kind == "cloudfront_invalidation"
 }
 
 /// Whether everything that is left is blocked for a reason that is true, or waits for such a thing.

@@ -79,16 +79,7 @@ pub fn outputs(world: &World, id: &ResourceId, stored: &Stored) -> BTreeMap<Stri
             ),
         ],
         "s3_object" => vec![("version_id", format!("version-{number}"))],
-        "lambda_function" => vec![
-            (
-                "arn",
-                format!("arn:aws:lambda:{region}:123456789012:function:{name}"),
-            ),
-            (
-                "code_sha256",
-                format!("{}", stored.config["code"]["version"]),
-            ),
-        ],
+        "lambda_function" => function(world, id, stored),
         "lambda_function_url" => {
             let host = format!("{name}-{number}.lambda-url.{region}.on.aws");
             vec![("url", format!("https://{host}/")), ("host", host)]
@@ -143,6 +134,30 @@ pub fn outputs(world: &World, id: &ResourceId, stored: &Stored) -> BTreeMap<Stri
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+/// What a function tells of itself; while it is being changed, not what it runs.
+fn function(world: &World, id: &ResourceId, stored: &Stored) -> Vec<(&'static str, String)> {
+    let (name, region) = (&id.name, &id.region);
+    let version = stored.config["code"]["version"]
+        .as_str()
+        .unwrap_or_default();
+    let content = world.contents.get(version).cloned().unwrap_or_default();
+    let mut outputs = vec![
+        (
+            "arn",
+            format!("arn:aws:lambda:{region}:123456789012:function:{name}"),
+        ),
+        ("code_sha256", content.clone()),
+    ];
+    if !is_busy(world, stored) {
+        let configuration = &stored.config;
+        let fields = ["memory_size", "timeout", "environment", "role_arn"];
+        let fields = fields.map(|field| configuration[field].to_string());
+        outputs.push(("release", format!("{content} {}", fields.join(" "))));
+        outputs.push(("running_sha256", content));
+    }
+    outputs
 }
 
 pub fn certificate_arn(stored: &Stored) -> String {

@@ -12,6 +12,7 @@ use multiregion::model::{
 };
 use multiregion::reconcile::Cloud;
 use multiregion::resources;
+use multiregion::resources::lambda_function::VERSION_TAG;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value};
@@ -110,6 +111,8 @@ pub struct World {
     pub forgetful: bool,
     pub violations: Vec<String>,
     incarnations: u64,
+    /// What is in the versions of objects.
+    pub contents: BTreeMap<String, String>,
     /// What stale reads see, with the tick of the write that they miss.
     before: BTreeMap<ResourceId, (u64, Option<Stored>)>,
 }
@@ -138,6 +141,7 @@ impl Sim {
             forgetful: false,
             violations: Vec::new(),
             incarnations: 0,
+            contents: BTreeMap::new(),
             before: BTreeMap::new(),
         };
         Self {
@@ -259,6 +263,45 @@ impl World {
             still_served: Vec::new(),
         };
         self.resources.insert(id.clone(), stored);
+        self.note_content(id);
+        self.note_version(id);
+    }
+
+    /// Notes on a function which version it was given.
+    fn note_version(&mut self, id: &ResourceId) {
+        if let Some(stored) = self.resources.get_mut(id)
+            && id.kind == "lambda_function"
+            && stored.config["code"]["version"].is_string()
+        {
+            let version = stored.config["code"]["version"].clone();
+            stored.config["tags"][VERSION_TAG] = version;
+        }
+    }
+
+    /// Notes what the present version of an object has in it.
+    fn note_content(&mut self, id: &ResourceId) {
+        if id.kind != "s3_object" {
+            return;
+        }
+        let stored = &self.resources[id];
+        let version = format!("version-{}", stored.incarnation);
+        let source = stored.config.pointer("/source/CopyOf/version");
+        let content = source
+            .and_then(Value::as_str)
+            .and_then(|source| self.contents.get(source))
+            .unwrap_or(&version);
+        self.contents.insert(version.clone(), content.clone());
+    }
+
+    /// A new version of an object, as its user puts it.
+    pub fn upload(&mut self, id: &ResourceId) -> String {
+        self.incarnations += 1;
+        let incarnation = self.incarnations;
+        if let Some(stored) = self.resources.get_mut(id) {
+            stored.incarnation = incarnation;
+        }
+        self.note_content(id);
+        format!("version-{incarnation}")
     }
 
     /// Takes a resource away with its children.
@@ -449,6 +492,10 @@ impl World {
                 (field, value) => *field = value,
             }
         }
+        if id.kind == "s3_object" {
+            self.upload(id);
+        }
+        self.note_version(id);
         self.live(id, "update")
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use multiregion::api::RegionHealth;
 use multiregion::model::{Owner, ResourceId};
+use multiregion::rollout::{Course, Known};
 use serde_json::json;
 
 use super::apps::{DR, Dns, PRIMARY, Shape};
@@ -370,4 +372,133 @@ fn a_deletion_leaves_what_its_policy_says() {
     route53_record/shop.example.com/validation
     s3_bucket/us-east-1/shop-static-123456789012
     ");
+}
+
+fn code() -> ResourceId {
+    let name = "shop-lambda-deployments-123456789012-us-east-1/lambda/function.zip";
+    ResourceId::new("s3_object", PRIMARY, name)
+}
+
+/// The writes to functions and caches among `writes`.
+fn rolled_out(writes: Vec<String>) -> Vec<String> {
+    let of_note =
+        |write: &String| write.contains("lambda_function/") || write.contains("invalidation");
+    writes.into_iter().filter(of_note).collect()
+}
+
+#[test]
+fn a_new_version_goes_to_dr_and_comes_to_the_primary_when_it_answered_there() {
+    let mut driver = converged(Shape::default());
+    let writes = writes(&mut driver, |driver| {
+        let code = code();
+        driver.sim.world().upload(&code);
+    });
+    assert_eq!(
+        rolled_out(writes),
+        [
+            // The mark, the code, and the mark again.
+            "update lambda_function/us-west-2/shop-dr",
+            "update lambda_function/us-west-2/shop-dr",
+            "update lambda_function/us-west-2/shop-dr",
+            "update lambda_function/us-east-1/shop-primary",
+            "update cloudfront_invalidation/us-east-1/shop-primary",
+        ]
+    );
+}
+
+#[test]
+fn until_dr_was_probed_the_primary_waits_and_says_for_what() {
+    let mut driver = converged(Shape::default());
+    driver.probes_a_pass = 0;
+    driver.edit(Shape {
+        memory: 1024,
+        ..Shape::default()
+    });
+    for _ in 0..6 {
+        driver.advance();
+        driver.pass();
+    }
+    let outcome = driver.pass().unwrap();
+    insta::assert_snapshot!(outcome.plan, @r"
+    ~ lambda_function/us-east-1/shop-primary  (waits on lambda_function/us-west-2/shop-dr: to answer enough probes in a row)
+        memory_size: 512 → 1024
+    Plan: 1 to update.
+    ");
+    driver.probes_a_pass = 1;
+    assert!(driver.settle().plan.is_empty());
+}
+
+#[test]
+fn a_version_that_does_not_answer_stops_at_dr_and_dr_goes_back() {
+    let mut driver = converged(Shape::default());
+    let before = driver.sim.world().resources[&function(PRIMARY, "primary")].clone();
+    let writes = writes(&mut driver, |driver| {
+        let code = code();
+        let version = driver.sim.world().upload(&code);
+        driver.broken_code.insert(version);
+    });
+    let touched = |write: &String| write.contains("shop-primary");
+    assert!(!rolled_out(writes).iter().any(touched));
+    let course = driver.rollout.clone().map(|rollout| rollout.course);
+    assert_eq!(course, Some(Course::Stop("status 502".into())));
+    let world = driver.sim.world();
+    assert_eq!(world.resources[&function(PRIMARY, "primary")], before);
+    let release = |id: &ResourceId| {
+        super::rules::outputs(&world, id, &world.resources[id])["release"].clone()
+    };
+    assert_eq!(
+        release(&function(PRIMARY, "primary")),
+        release(&function(DR, "dr"))
+    );
+    drop(world);
+    // Nor is it tried again by an operator that knows only what AWS tells.
+    driver.probed = Known::default();
+    let writes = self::writes(&mut driver, |_| ());
+    assert_eq!(writes, Vec::<String>::new());
+}
+
+#[test]
+fn without_dr_a_new_version_goes_to_the_primary_directly() {
+    let mut driver = converged(Shape {
+        dr: false,
+        ..Shape::default()
+    });
+    driver.probes_a_pass = 0;
+    let writes = writes(&mut driver, |driver| {
+        let code = code();
+        driver.sim.world().upload(&code);
+    });
+    assert_eq!(
+        rolled_out(writes),
+        [
+            "update lambda_function/us-east-1/shop-primary",
+            "update cloudfront_invalidation/us-east-1/shop-primary",
+        ]
+    );
+}
+
+#[test]
+fn while_the_primary_is_unhealthy_nothing_is_rolled_out_and_what_was_broken_by_hand_is_mended() {
+    let mut driver = converged(Shape::default());
+    driver.probed.primary = RegionHealth::Unhealthy;
+    driver.probed.dr = RegionHealth::Healthy;
+    let primary = function(PRIMARY, "primary");
+    {
+        let mut world = driver.sim.world();
+        world.upload(&code());
+        world.resources.get_mut(&primary).unwrap().config["memory_size"] = json!(128);
+    }
+    for _ in 0..4 {
+        driver.advance();
+        driver.pass();
+    }
+    let outcome = driver.pass().unwrap();
+    let plan = outcome.plan.to_string();
+    assert!(plan.contains("Plan: 1 to update."), "{plan}");
+    let first = plan.lines().next().unwrap_or_default();
+    insta::assert_snapshot!(first, @"~ lambda_function/us-west-2/shop-dr  (waits on lambda_function/us-east-1/shop-primary: the primary is unhealthy: DR is left as it is)");
+    let memory = driver.sim.world().resources[&primary].config["memory_size"].clone();
+    assert_eq!(memory, json!(512));
+    driver.probed.primary = RegionHealth::Healthy;
+    assert!(driver.settle().plan.is_empty());
 }

@@ -15,7 +15,7 @@ use crate::model::{Failure, Phase, ResourceId};
 use crate::resources::{Seen, Tags};
 
 /// Tag with the S3 version id of the code.
-const VERSION: &str = "multiregion.dev/code-version";
+pub const VERSION: &str = "multiregion.dev/code-version";
 /// Tag with the hash that AWS reported of that version.
 const SHA256: &str = "multiregion.dev/code-sha256";
 /// Stands for a version that the tags do not tell. No version id of S3's is spelled so.

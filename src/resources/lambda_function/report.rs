@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_lambda::types;
+use sha2::{Digest, Sha256};
 
 use super::{Code, Config};
 use crate::model::{Failure, FailureKind, Phase};
@@ -69,13 +70,48 @@ impl Report {
             code,
             tags,
         };
+        let release = release(&config, &self.code_sha256);
+        let mut seen = Seen::ours(config, self.arn.clone())
+            .output("arn", self.arn)
+            .output("code_sha256", self.code_sha256.clone());
+        // While AWS changes it, it may still run what it ran before.
+        if self.phase == Phase::Ready {
+            seen = seen
+                .output("running_sha256", self.code_sha256)
+                .output("release", release);
+        }
         Seen {
             phase: self.phase,
-            ..Seen::ours(config, self.arn.clone())
-                .output("arn", self.arn)
-                .output("code_sha256", self.code_sha256)
+            ..seen
         }
     }
+}
+
+/// What tells one function from another that behaves differently: the same of two functions that are the same but for
+/// where they are.
+fn release(config: &Config, code_sha256: &str) -> String {
+    let Config {
+        role_arn,
+        runtime,
+        handler,
+        architecture,
+        memory_size,
+        timeout,
+        environment,
+        code: _,
+        tags: _,
+    } = config;
+    let all = serde_json::json!([
+        role_arn,
+        runtime,
+        handler,
+        architecture,
+        memory_size,
+        timeout,
+        environment,
+        code_sha256,
+    ]);
+    hex::encode(&Sha256::digest(all.to_string())[..16])
 }
 
 /// The variables, unless AWS could not decrypt them: then there is nothing to compare, and nothing to write over.

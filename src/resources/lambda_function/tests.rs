@@ -98,6 +98,12 @@ async fn what_aws_adds_makes_no_difference() {
         seen.config
             .tags
             .retain(|key, _| !key.starts_with("multiregion.dev/code"));
+        // At rest it tells what it is.
+        assert_eq!(
+            seen.outputs.remove("running_sha256"),
+            Some("sha-one=".into())
+        );
+        assert!(seen.outputs.remove("release").is_some());
         seen
     };
     assert_eq!(without_code_tags(seen), as_seen("v1"));
@@ -121,6 +127,28 @@ async fn code_changed_by_hand_is_of_no_known_version() {
         let seen = observed(function(changes, tags)).await.expect("read");
         assert_eq!(seen.config.code.version, "unrecorded".into());
     }
+}
+
+#[tokio::test]
+async fn what_makes_a_difference_makes_another_release_and_nothing_else_does() {
+    let release = async |changes| {
+        let seen = observed(function(changes, RECORDED)).await.expect("read");
+        seen.outputs.get("release").cloned()
+    };
+    let before = release(json!({})).await;
+    assert!(before.is_some());
+    assert_eq!(release(json!({"FunctionName": "shop-dr"})).await, before);
+    for change in [
+        json!({"MemorySize": 1024}),
+        json!({"CodeSha256": "sha-two="}),
+        json!({"Environment": {"Variables": {"TOKEN": "other"}}}),
+    ] {
+        assert_ne!(release(change).await, before);
+    }
+    assert_eq!(
+        release(json!({"LastUpdateStatus": "InProgress"})).await,
+        None
+    );
 }
 
 #[tokio::test]

@@ -119,6 +119,8 @@ pub enum FaultKind {
     Status503,
     /// `AccessDenied`, in the service's own shape.
     AccessDenied,
+    /// `InvalidParameterValueException`, as Lambda says of a zip that is none.
+    InvalidParameter,
     /// The connection is reset and nothing was done.
     ResetBefore,
     /// The call is carried out, then the connection is reset: a lost reply.

@@ -84,6 +84,11 @@ impl Refusal {
                     format!("User is not authorized to perform: {action}"),
                 )
             }
+            FaultKind::InvalidParameter => Self::new(
+                400,
+                "InvalidParameterValueException",
+                "Could not unzip uploaded file. Please check your file, then try to upload again.",
+            ),
             FaultKind::ResetBefore
             | FaultKind::ResetAfter
             | FaultKind::RefuseRegion
