@@ -3,7 +3,9 @@
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::api::{CONDITION_READY, MultiRegionApp, MultiRegionAppStatus, WriterStatus};
+use crate::api::{
+    CONDITION_READY, DrillStatus, MultiRegionApp, MultiRegionAppStatus, WriterStatus,
+};
 use crate::reconcile::Outcome;
 
 /// The API server takes 1,024 characters.
@@ -107,6 +109,28 @@ pub(super) async fn writer_moved(recorder: &Recorder, app: &MultiRegionApp, writ
         note,
     )
     .await;
+}
+
+/// Tells that a drill began, and what it came to.
+pub(super) async fn drill(recorder: &Recorder, app: &MultiRegionApp, drill: &DrillStatus) {
+    let (kind, reason, note) = match drill.result.as_str() {
+        "Running" => {
+            let note = "the writes go to DR and back".to_owned();
+            (EventType::Normal, "DrillStarted", note)
+        }
+        "Succeeded" => (EventType::Normal, "DrillSucceeded", drill.message.clone()),
+        result => {
+            let reason = if result == "Refused" {
+                "DrillRefused"
+            } else {
+                "DrillFailed"
+            };
+            let note = format!("{}: {}", drill.reason, drill.message);
+            (EventType::Warning, reason, note)
+        }
+    };
+    let note = format!("drill {}: {note}", drill.id);
+    publish(recorder, app, kind, reason, "Drill", note).await;
 }
 
 /// Tells what a deletion left behind; the status is gone with the object.

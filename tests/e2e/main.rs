@@ -6,6 +6,7 @@ mod annotation;
 mod bad_days;
 mod credentials;
 mod domains;
+mod drills;
 mod health;
 mod leaders;
 mod lifecycle;
