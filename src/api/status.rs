@@ -126,7 +126,11 @@ pub struct DrillStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Time>,
     /// Milliseconds from the move to the first answer of the edge that named DR.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "toDRMilliseconds",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub to_dr_milliseconds: Option<i64>,
     /// Milliseconds from the move back to the first answer of the edge that named the primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]

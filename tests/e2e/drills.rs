@@ -281,6 +281,29 @@ async fn a_drill_whose_operator_was_killed_halfway_is_taken_back_by_the_next() -
     at_rest(&world, 3).await
 }
 
+/// Asked to stop, it takes back what it moved before it ends; nobody has to come after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_whose_operator_is_stopped_is_taken_back_before_that_ends() -> Result<()> {
+    let mut world = ready("stopped", json!({})).await?;
+    world.edge.as_ref().context("an edge")?.reach_stores(false);
+    ask(&world, "one").await?;
+    until_phase(&world, "AtDR").await?;
+    let took = world
+        .terminate_after_writes(0, Duration::from_secs(30))
+        .await?;
+    println!("it ended {:.1} s after SIGTERM", took.as_secs_f64());
+    let app = world.get("shop").await?;
+    ended(&app["status"], "Failed", "Interrupted")?;
+    ensure!(
+        app["status"]["writer"]["active"] == "Primary" && app["status"]["writer"]["epoch"] == 3,
+        "{}",
+        app["status"]["writer"]
+    );
+    world.edge.as_ref().context("an edge")?.reach_stores(true);
+    world.start().await?;
+    at_rest(&world, 3).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_takes_no_write_fails_the_drill_and_moves_nothing() -> Result<()> {
     let world = ready("nowrite", json!({})).await?;
