@@ -1,5 +1,7 @@
 //! The commands. Exit status: 0, or 1 after an error; `plan` says 2 where there is something to do.
 
+mod drill;
+mod graph;
 pub mod iam_policy;
 mod leader;
 mod plan;
@@ -33,6 +35,10 @@ enum Command {
     Run(RunArguments),
     /// Compare a manifest with live AWS state; exit status 0: nothing to do, 2: changes, 1: error.
     Plan(PlanArguments),
+    /// Print the picture of an app as Mermaid, with the state of its parts.
+    Graph(graph::GraphArguments),
+    /// Send the writes of a live app to its DR region and back; exit status 0: the drill succeeded, 1: it did not.
+    Drill(drill::DrillArguments),
     /// Print the definition of MultiRegionApp.
     Crd,
     /// Print the RBAC that the controller runs with.
@@ -80,6 +86,8 @@ pub async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Plan(arguments) => plan::run(arguments).await,
+        Command::Graph(arguments) => graph::run(arguments).await,
+        Command::Drill(arguments) => drill::run(arguments).await,
         Command::Crd => print(&api::crd_yaml()),
         Command::Rbac => print(&rbac::yaml()),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),

@@ -1,6 +1,7 @@
 //! The Kubernetes side: leads or stands by, watches the objects, runs passes, writes the one status patch, tells events.
 
 mod backoff;
+mod drill;
 pub mod election;
 mod events;
 mod lease;
@@ -25,6 +26,7 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::{Predicate, WatchStreamExt, reflector, watcher};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::{FINALIZER, MultiRegionApp, MultiRegionAppStatus};
 use crate::app::{App, Invalid};
@@ -39,6 +41,8 @@ use watch::Watches;
 
 /// Field manager of the status, and reporter of the events.
 const MANAGER: &str = "multiregion";
+/// How long a drill under way may take to move the writes back once everything is to end.
+const DRILLS_END: Duration = Duration::from_secs(10);
 /// Apps that are worked on at once. A pass mostly waits for AWS.
 const CONCURRENT_APPS: u16 = 16;
 
@@ -56,6 +60,8 @@ struct Context {
     store: Store<MultiRegionApp>,
     /// What goes on between full passes.
     watches: Watches,
+    /// Drills, which are given time to take back what they moved.
+    drills: TaskTracker,
     /// Ends everything.
     stop: CancellationToken,
     /// What is remembered of each app, by uid; all of it may be lost.
@@ -150,6 +156,7 @@ pub async fn run(
         prober,
         store: reader.clone(),
         watches: Watches::default(),
+        drills: TaskTracker::new(),
         stop: stop.clone(),
         memories: Mutex::default(),
     });
@@ -173,13 +180,16 @@ pub async fn run(
     Controller::for_stream(stream, reader)
         .with_config(Config::default().concurrency(CONCURRENT_APPS))
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile, on_error, context)
+        .run(reconcile, on_error, context.clone())
         .for_each(|result| async {
             if let Err(error) = result {
                 tracing::debug!(error = %crate::chain(&error), "reconcile ended with an error");
             }
         })
         .await;
+    context.drills.close();
+    // What is not taken back by then, the next process takes back.
+    let _ = tokio::time::timeout(DRILLS_END, context.drills.wait()).await;
 }
 
 /// kube's own, but for its longest wait: an edit is to be seen as soon as AWS's recovery is.

@@ -5,6 +5,7 @@
 //! answer never turns a state that was settled. What the prober cannot tell because nothing at all can be reached from
 //! where it stands, its own isolation, changes nothing.
 
+pub mod drill;
 pub mod heartbeat;
 pub mod lag;
 pub mod probe;

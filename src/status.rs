@@ -124,6 +124,7 @@ pub fn assess(situation: &Situation<'_>) -> Assessment {
         let newer = vitals.handled.clone();
         handled.force_writer = newer.force_writer.or(handled.force_writer);
         handled.failback = newer.failback.or(handled.failback);
+        handled.drill = newer.drill.or(handled.drill);
     }
     status.last_handled = (handled != LastHandled::default()).then_some(handled);
     Assessment {

@@ -112,9 +112,13 @@ pub struct DrillStatus {
     /// The same in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// While it runs: what it does now.
+    /// While it runs: what it does now, one of `MovingToDR`, `AtDR`, `MovingBack`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// Epoch of the writer that it sets at DR. Whoever finds a drill that nobody runs any more takes that writer back, and
+    /// no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Time>,
@@ -122,7 +126,11 @@ pub struct DrillStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Time>,
     /// Milliseconds from the move to the first answer of the edge that named DR.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "toDRMilliseconds",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub to_dr_milliseconds: Option<i64>,
     /// Milliseconds from the move back to the first answer of the edge that named the primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,7 @@ use crate::aws::{Aws, Pass};
 use crate::cloud::AwsCloud;
 use crate::model::{Observed, Snapshot};
 use crate::plan::{Block, State};
-use crate::reconcile::{self, Options, Seen};
+use crate::reconcile::{self, Options, Outcome, Seen};
 use crate::{controller, rollout, topology, validate};
 
 /// How a plan is printed.
@@ -32,52 +32,7 @@ pub(super) enum Output {
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
-    let text = read(&arguments.file)?;
-    let app = match validate::manifest(&text) {
-        Ok(app) => app,
-        Err(problems) => {
-            let problems: Vec<String> = problems
-                .iter()
-                .map(|problem| format!("  {problem}"))
-                .collect();
-            bail!(
-                "{} is refused:\n{}",
-                arguments.file.display(),
-                problems.join("\n")
-            );
-        }
-    };
-    let owner = OwnerKey {
-        cluster: match arguments.cluster_id {
-            Some(id) => id,
-            None => cluster_id().await,
-        },
-        namespace: app.namespace().unwrap_or_else(|| "default".into()),
-        name: app.name_any(),
-    };
-    let aws = Arc::new(Aws::from_environment(Arc::new(|_| {})).await);
-    let pass = Pass::new(aws.clone(), owner.clone(), true);
-    let account = aws
-        .account(&pass, &app.spec.regions.primary)
-        .await
-        .context("asking for the AWS account")?;
-    let app = App::new(owner, &account, &app.spec)?;
-    let wanted = topology::wanted(&app, &[], false);
-    let options = Options {
-        adopt: app.adopts(),
-        observe_only: true,
-    };
-    // There is no inventory: what the app no longer declares is told by what is there.
-    // What probes say is the controller's to know.
-    let known = rollout::Known::default();
-    let second_thought = |seen: &Snapshot| {
-        let wanted = topology::with_remains(&app, &[], false, seen);
-        let wanted = wanted.unwrap_or_else(|| topology::wanted(&app, &[], false));
-        Some(rollout::stage(&app, wanted, seen, &known).0)
-    };
-    let cloud = AwsCloud::new(pass);
-    let outcome =
-        reconcile::pass(&cloud, &wanted, &second_thought, &Seen::default(), options).await;
+    let (_, outcome) = look(&arguments.file, arguments.cluster_id).await?;
     match arguments.output {
         Output::Text => println!("{}", outcome.plan),
         Output::Json => println!(
@@ -108,6 +63,56 @@ pub(super) async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// The app of a manifest, and what AWS is seen to have of it.
+pub(super) async fn look(
+    file: &Path,
+    cluster_id: Option<String>,
+) -> anyhow::Result<(App, Outcome)> {
+    let text = read(file)?;
+    let app = match validate::manifest(&text) {
+        Ok(app) => app,
+        Err(problems) => {
+            let problems: Vec<String> = problems
+                .iter()
+                .map(|problem| format!("  {problem}"))
+                .collect();
+            bail!("{} is refused:\n{}", file.display(), problems.join("\n"));
+        }
+    };
+    let owner = OwnerKey {
+        cluster: match cluster_id {
+            Some(id) => id,
+            None => ask_cluster_id().await,
+        },
+        namespace: app.namespace().unwrap_or_else(|| "default".into()),
+        name: app.name_any(),
+    };
+    let aws = Arc::new(Aws::from_environment(Arc::new(|_| {})).await);
+    let pass = Pass::new(aws.clone(), owner.clone(), true);
+    let account = aws
+        .account(&pass, &app.spec.regions.primary)
+        .await
+        .context("asking for the AWS account")?;
+    let app = App::new(owner, &account, &app.spec)?;
+    let wanted = topology::wanted(&app, &[], false);
+    let options = Options {
+        adopt: app.adopts(),
+        observe_only: true,
+    };
+    // There is no inventory: what the app no longer declares is told by what is there.
+    // What probes say is the controller's to know.
+    let known = rollout::Known::default();
+    let second_thought = |seen: &Snapshot| {
+        let wanted = topology::with_remains(&app, &[], false, seen);
+        let wanted = wanted.unwrap_or_else(|| topology::wanted(&app, &[], false));
+        Some(rollout::stage(&app, wanted, seen, &known).0)
+    };
+    let cloud = AwsCloud::new(pass);
+    let outcome =
+        reconcile::pass(&cloud, &wanted, &second_thought, &Seen::default(), options).await;
+    Ok((app, outcome))
+}
+
 fn read(file: &Path) -> anyhow::Result<String> {
     if file == Path::new("-") {
         return std::io::read_to_string(std::io::stdin()).context("reading standard input");
@@ -116,7 +121,7 @@ fn read(file: &Path) -> anyhow::Result<String> {
 }
 
 /// The id of the cluster that answers, or none: a new app has no owner to compare with.
-async fn cluster_id() -> String {
+async fn ask_cluster_id() -> String {
     let ask = async {
         let client = kube::Client::try_default().await.ok()?;
         controller::cluster_id(&client).await.ok()

@@ -4,7 +4,8 @@ use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
 use crate::api::{
-    CONDITION_CODE_IN_SYNC, CONDITION_READY, MultiRegionApp, MultiRegionAppStatus, WriterStatus,
+    CONDITION_CODE_IN_SYNC, CONDITION_READY, DrillStatus, MultiRegionApp, MultiRegionAppStatus,
+    WriterStatus,
 };
 use crate::reconcile::Outcome;
 
@@ -135,6 +136,28 @@ async fn of_rollout(recorder: &Recorder, app: &MultiRegionApp, status: &MultiReg
         _ => return,
     };
     publish(recorder, app, kind, reason, "RollOut", now.message).await;
+}
+
+/// Tells that a drill began, and what it came to.
+pub(super) async fn drill(recorder: &Recorder, app: &MultiRegionApp, drill: &DrillStatus) {
+    let (kind, reason, note) = match drill.result.as_str() {
+        "Running" => {
+            let note = "the writes go to DR and back".to_owned();
+            (EventType::Normal, "DrillStarted", note)
+        }
+        "Succeeded" => (EventType::Normal, "DrillSucceeded", drill.message.clone()),
+        result => {
+            let reason = if result == "Refused" {
+                "DrillRefused"
+            } else {
+                "DrillFailed"
+            };
+            let note = format!("{}: {}", drill.reason, drill.message);
+            (EventType::Warning, reason, note)
+        }
+    };
+    let note = format!("drill {}: {note}", drill.id);
+    publish(recorder, app, kind, reason, "Drill", note).await;
 }
 
 /// Tells what a deletion left behind; the status is gone with the object.

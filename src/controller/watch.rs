@@ -17,9 +17,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, events};
+use super::{Context, drill, events};
 use crate::api::{
-    LastHandled, ManagementPolicy, MultiRegionApp, MultiRegionAppStatus, Role, WriterStatus,
+    DrillStatus, LastHandled, ManagementPolicy, MultiRegionApp, MultiRegionAppStatus, Role,
+    WriterStatus,
 };
 use crate::aws::fence::Fence;
 use crate::health::heartbeat::{self, Beat};
@@ -56,9 +57,11 @@ pub(super) struct Watch {
     hurry: Notify,
     /// Held while a status is made and written.
     pub(super) writing: tokio::sync::Mutex<()>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     /// Something was asked for: the next round of probes is too far away.
     wake: Notify,
+    /// The same, for drills.
+    pub(super) wake_drill: Notify,
 }
 
 #[derive(Default)]
@@ -70,6 +73,7 @@ struct Known {
     lags: BTreeMap<Row, Lag>,
     structure: Option<Structure>,
     writer: Option<WriterStatus>,
+    drill: Option<DrillStatus>,
     /// Tokens of annotations that were acted on since the status was last read.
     handled: LastHandled,
     rollout: rollouts::Progress,
@@ -128,6 +132,7 @@ impl Watch {
                 .collect(),
             objectives: app.spec.objectives.clone(),
             writer: known.writer.clone(),
+            drill: known.drill.clone(),
             handled: known.handled.clone(),
         })
     }
@@ -135,6 +140,7 @@ impl Watch {
     /// Has what was asked for looked at now.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
+        self.wake_drill.notify_one();
     }
 
     /// The probes' word.
@@ -154,6 +160,7 @@ impl Watch {
         LastHandled {
             force_writer: known.force_writer.or(told.force_writer),
             failback: known.failback.or(told.failback),
+            drill: known.drill.or(told.drill),
             ..told
         }
     }
@@ -166,13 +173,41 @@ impl Watch {
         failback: Option<String>,
     ) {
         let mut known = self.known();
-        known.writer = Some(writer);
+        // What was read before another's move says nothing any more.
+        if known
+            .writer
+            .as_ref()
+            .is_none_or(|before| before.epoch <= writer.epoch)
+        {
+            known.writer = Some(writer);
+        }
         if force.is_some() {
             known.handled.force_writer = force;
         }
         if failback.is_some() {
             known.handled.failback = failback;
         }
+    }
+
+    /// The drill under way, or the last one.
+    pub(super) fn drill(&self, status: &MultiRegionAppStatus) -> Option<DrillStatus> {
+        let known = self.known().drill.clone();
+        known.or_else(|| status.last_drill.clone())
+    }
+
+    /// The same, if one was run or ended by this process.
+    pub(super) fn known_drill(&self) -> Option<DrillStatus> {
+        self.known().drill.clone()
+    }
+
+    /// Notes how far a drill is.
+    pub(super) fn set_drill(&self, drill: Option<DrillStatus>) {
+        self.known().drill = drill;
+    }
+
+    /// Notes that the token was answered.
+    pub(super) fn drill_handled(&self, token: Option<String>) {
+        self.known().handled.drill = token;
     }
 
     /// What a move away from `from` would lose of the tables, if that is known of all that are measured.
@@ -211,6 +246,7 @@ impl Context {
             writing: tokio::sync::Mutex::default(),
             stop: self.stop.child_token(),
             wake: Notify::new(),
+            wake_drill: Notify::new(),
         });
         all.insert(uid, watch.clone());
         let fence = self.aws.fence();
@@ -222,17 +258,21 @@ impl Context {
             let beats = heartbeats(self.clone(), watch.clone(), what);
             tokio::spawn(guarded(fence.clone(), watch.clone(), beats));
         }
+        // Not cut off when the watch ends, but told to give up.
+        let drills = drill::drills(self.clone(), watch.clone());
+        let fence = fence.clone();
+        self.drills.spawn(async move { fence.hold(drills).await });
         watch
     }
 
     /// The object as the watch of the API server last had it; none once it is to go.
-    fn living(&self, watch: &Watch) -> Option<Arc<MultiRegionApp>> {
+    pub(super) fn living(&self, watch: &Watch) -> Option<Arc<MultiRegionApp>> {
         let app = self.store.get(&watch.object)?;
         app.metadata.deletion_timestamp.is_none().then_some(app)
     }
 
     /// Writes what the probes and heartbeats say, if that says anything new.
-    async fn tell(self: &Arc<Self>, watch: &Watch) -> Result<(), kube::Error> {
+    pub(super) async fn tell(self: &Arc<Self>, watch: &Watch) -> Result<(), kube::Error> {
         let Some(seen) = self.living(watch) else {
             return Ok(());
         };
@@ -427,11 +467,16 @@ async fn probe_function(context: &Context, app: &MultiRegionApp, role: Role) -> 
 
 /// A path under which the distribution asks the region that takes the writes, and no other.
 pub(super) fn witness_path(app: &MultiRegionApp) -> Option<String> {
+    Some(format!("{}/.multiregion/probe", write_path(app)?))
+}
+
+/// A path all under which is a write path; without the last slash.
+pub(super) fn write_path(app: &MultiRegionApp) -> Option<&str> {
     let paths = app.spec.cdn.write_paths.iter();
     let open = paths
         .filter_map(|path| path.strip_suffix('*'))
         .find(|path| !path.contains(['*', '?']))?;
-    Some(format!("{}/.multiregion/probe", open.trim_end_matches('/')))
+    Some(open.trim_end_matches('/'))
 }
 
 async fn within(timeout: Duration, probe: impl Future<Output = Probed>) -> Probed {
@@ -617,6 +662,6 @@ pub(super) async fn remove(context: &Context, app: &MultiRegionApp, beat: &Beat)
     }
 }
 
-fn seconds(count: i32) -> Duration {
+pub(super) fn seconds(count: i32) -> Duration {
     Duration::from_secs(u64::try_from(count).unwrap_or(1))
 }

@@ -14,12 +14,15 @@ use crate::api::{
     Role, WriterStatus,
 };
 use crate::aws::writer::{self, Set};
-use crate::health::Thresholds;
 use crate::health::writes::{Asked, Decision, Facts, decide, role, side};
+use crate::health::{Thresholds, drill};
 use crate::model::Writer;
 
 /// The reason that stands for a move by hand.
 const FORCED: &str = "Forced";
+
+/// The reason that stands for a move by a drill.
+pub(super) const DRILL: &str = "Drill";
 
 /// What the annotations ask for that is not done yet, with the tokens to record once it is.
 #[derive(Debug, Default)]
@@ -101,12 +104,14 @@ impl Context {
             }
         }
         let active = known.active;
+        // Where a drill has the writes, nobody asked for them to be.
+        let settled = held(watch, app) != Some(DRILL);
         let force = asks
             .force
-            .filter(|_| asks.asked.force.is_none_or(|to| to == active));
+            .filter(|_| settled && asks.asked.force.is_none_or(|to| to == active));
         let failback = asks
             .failback
-            .filter(|_| active == app.spec.failover.writes.active);
+            .filter(|_| settled && active == app.spec.failover.writes.active);
         watch.set_writer(known, force, failback);
     }
 
@@ -127,7 +132,7 @@ impl Context {
             loss: watch.loss(app, known.active),
             objective: SignedDuration::from_secs(app.spec.objectives.recovery_point_seconds.into()),
             witnessed: witness_path(app).is_some(),
-            held: held(app),
+            held: held(watch, app),
             now: Timestamp::now(),
         }
     }
@@ -154,7 +159,11 @@ impl Context {
     }
 }
 
-fn held(app: &MultiRegionApp) -> Option<&'static str> {
+fn held(watch: &Watch, app: &MultiRegionApp) -> Option<&'static str> {
+    let drill = app.status.as_ref().and_then(|status| watch.drill(status));
+    if drill.is_some_and(|drill| drill.result == drill::RUNNING) {
+        return Some(DRILL);
+    }
     if app.spec.suspend {
         return Some("Suspended");
     }
@@ -174,7 +183,7 @@ fn explain(known: &mut WriterStatus, decision: &Decision) {
     known.message.clone_from(&decision.message);
 }
 
-fn take(known: &mut WriterStatus, writer: Writer) {
+pub(super) fn take(known: &mut WriterStatus, writer: Writer) {
     let now = Timestamp::now();
     known.active = role(writer.side);
     known.epoch = writer.epoch.cast_signed();

@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime};
 use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4;
 use rand::Rng;
-use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use sha2::{Digest, Sha256};
 
 use super::Sample;
+use crate::api::WriteProbe;
 use crate::aws::{Aws, Pass};
-use crate::model::{Failure, FailureKind};
+use crate::model::{Failure, FailureKind, Side, Writer};
 
 /// How the probes name themselves; the placeholder does not count them.
 pub const USER_AGENT: &str = "multiregion-probe";
@@ -85,6 +87,64 @@ impl Prober {
             Ok(answer) => sample(answer.status().as_u16()),
             Err(error) => lost(&error, timeout),
         }
+    }
+
+    /// The writer that the edge knows, by its own answer at `path`; else why there is none.
+    pub async fn writer_at_the_edge(
+        &self,
+        domain: &str,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<Writer, String> {
+        #[derive(serde::Deserialize)]
+        struct Report {
+            writer: Side,
+            epoch: u64,
+        }
+        let asked = self.viewer(reqwest::Method::GET, domain, path, timeout);
+        let lost = |error: reqwest::Error| why(&error, timeout);
+        let answer = asked.send().await.map_err(lost)?;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            return Err(format!("status {status}"));
+        }
+        let body = answer.bytes().await.map_err(lost)?;
+        serde_json::from_slice::<Report>(&body)
+            .map(
+                |Report {
+                     writer: side,
+                     epoch,
+                 }| Writer { side, epoch },
+            )
+            .map_err(|_| "an answer that names no writer".into())
+    }
+
+    /// Sends the declared write through the distribution; else what became of it instead.
+    ///
+    /// CloudFront signs the request to a function's URL over the hash that the viewer names, so that goes along.
+    pub async fn write(
+        &self,
+        domain: &str,
+        probe: &WriteProbe,
+        timeout: Duration,
+    ) -> Result<(), String> {
+        let method = reqwest::Method::from_bytes(probe.method.as_str().as_bytes())
+            .map_err(|error| error.to_string())?;
+        let hash = hex::encode(Sha256::digest(probe.body.as_bytes()));
+        let asked = self
+            .viewer(method, domain, &probe.path, timeout)
+            .header(CONTENT_TYPE, "application/json")
+            .header("x-amz-content-sha256", hash)
+            .body(probe.body.clone());
+        let answer = asked.send().await.map_err(|error| why(&error, timeout))?;
+        let status = answer.status().as_u16();
+        if i32::from(status) == probe.expect_status {
+            return Ok(());
+        }
+        Err(format!(
+            "status {status} instead of {}",
+            probe.expect_status
+        ))
     }
 
     /// A viewer's request to the distribution.
@@ -200,4 +260,12 @@ fn lost(error: &reqwest::Error, timeout: Duration) -> Sample {
         return Sample::Silent(format!("no answer within {} s", timeout.as_secs()));
     }
     Sample::Silent("the connection was lost".into())
+}
+
+/// The same in words.
+fn why(error: &reqwest::Error, timeout: Duration) -> String {
+    match lost(error, timeout) {
+        Sample::Unhealthy(why) | Sample::Silent(why) | Sample::Unreachable(why) => why,
+        Sample::Healthy => String::new(),
+    }
 }

@@ -491,7 +491,7 @@ mod rollouts {
             generation: GENERATION,
             previous: &previous,
             now: now() + SignedDuration::from_mins(minutes),
-            handled_reconcile: None,
+            handled: Default::default(),
             vitals: None,
             structure: None,
             rollout: Some(Rolling {

@@ -9,8 +9,8 @@ use super::Situation;
 use super::code::ROLLING_OUT;
 use super::conditions::Stand;
 use crate::api::{
-    CONDITION_READY, CONDITION_SYNCED, LastHandled, MultiRegionAppStatus, Objectives, RegionHealth,
-    Role, WriterStatus,
+    CONDITION_READY, CONDITION_SYNCED, DrillStatus, LastHandled, MultiRegionAppStatus, Objectives,
+    RegionHealth, Role, WriterStatus,
 };
 use crate::health::Health;
 
@@ -48,6 +48,8 @@ pub struct Vitals {
     pub objectives: Objectives,
     /// Which region takes the writes, if it is known.
     pub writer: Option<WriterStatus>,
+    /// The drill under way, or the last one, if there was one since the start.
+    pub drill: Option<DrillStatus>,
     /// Tokens of annotations that were acted on between the passes.
     pub handled: LastHandled,
 }
@@ -100,6 +102,9 @@ pub(super) fn fill(status: &mut MultiRegionAppStatus, situation: &Situation<'_>)
         .filter_map(|row| row.lag_seconds)
         .max();
     status.writer = newest(vitals.writer.clone(), status.writer.take()).filter(|_| vitals.has_dr);
+    if vitals.drill.is_some() {
+        status.last_drill.clone_from(&vitals.drill);
+    }
 }
 
 /// Of what is known and what was read, that of the later move.

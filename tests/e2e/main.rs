@@ -6,6 +6,8 @@ mod annotation;
 mod bad_days;
 mod credentials;
 mod domains;
+mod drills;
+mod graph;
 mod health;
 mod leaders;
 mod lifecycle;

@@ -205,18 +205,6 @@ fn refuse(world: &World, region: Option<&str>) {
     world.proxy.configure(|config| config.faults.push(fault));
 }
 
-/// What the probes say of the regions may go with AWS.
-fn without_health(part: &Value) -> Value {
-    let mut part = part.clone();
-    for region in part.as_array_mut().into_iter().flatten() {
-        if let Some(region) = region.as_object_mut() {
-            region.remove("health");
-            region.remove("lastTransitionTime");
-        }
-    }
-    part
-}
-
 fn says_unreachable(app: &Value) -> Result<()> {
     let (status, reason, message) = condition(app, "Synced");
     ensure!(
