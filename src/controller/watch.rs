@@ -53,6 +53,8 @@ pub(super) struct Watch {
     known: Mutex<Known>,
     /// Held while a status is made and written.
     pub(super) writing: tokio::sync::Mutex<()>,
+    /// Held while it is decided where the writes go, and while they are moved by that; a drill begins between two of these.
+    pub(super) moving: tokio::sync::Mutex<()>,
     pub(super) stop: CancellationToken,
     /// Something was asked for: the next round of probes is too far away.
     wake: Notify,
@@ -238,6 +240,7 @@ impl Context {
                 ..Known::default()
             }),
             writing: tokio::sync::Mutex::default(),
+            moving: tokio::sync::Mutex::default(),
             stop: self.stop.child_token(),
             wake: Notify::new(),
             wake_drill: Notify::new(),
