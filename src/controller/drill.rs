@@ -89,9 +89,13 @@ async fn turn(
         started: Some(now()),
         ..DrillStatus::default()
     };
+    // A move under way sets the same epoch as the drill would: it ends first, and from then on others are held.
+    let moving = watch.moving.lock().await;
     match Drill::ready(context, watch, &app, status, drill.clone()).await {
         Ok(mut ready) => {
-            if ready.begin(token).await? {
+            let begun = ready.begin(token).await?;
+            drop(moving);
+            if begun {
                 ready.run().await;
                 // Who asked meanwhile asked for nothing: this one's report would be gone before anyone has read it.
                 if let Some(late) = context.living(watch).and_then(|app| asked(watch, &app)) {
@@ -102,6 +106,7 @@ async fn turn(
             }
         }
         Err(why) => {
+            drop(moving);
             watch.drill_handled(Some(token));
             end(context, watch, &app, drill, drill::REFUSED, &why).await;
         }

@@ -57,6 +57,8 @@ pub(super) struct Watch {
     hurry: Notify,
     /// Held while a status is made and written.
     pub(super) writing: tokio::sync::Mutex<()>,
+    /// Held while it is decided where the writes go, and while they are moved by that; a drill begins between two of these.
+    pub(super) moving: tokio::sync::Mutex<()>,
     pub(super) stop: CancellationToken,
     /// Something was asked for: the next round of probes is too far away.
     wake: Notify,
@@ -244,6 +246,7 @@ impl Context {
             }),
             hurry: Notify::new(),
             writing: tokio::sync::Mutex::default(),
+            moving: tokio::sync::Mutex::default(),
             stop: self.stop.child_token(),
             wake: Notify::new(),
             wake_drill: Notify::new(),

@@ -61,6 +61,7 @@ impl Asks {
 impl Context {
     /// Moves the writes if they should be elsewhere, and notes why they are where they are.
     pub(super) async fn settle_writer(&self, watch: &Watch, app: &MultiRegionApp) {
+        let _moving = watch.moving.lock().await;
         let Some(status) = app
             .status
             .as_ref()

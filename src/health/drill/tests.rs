@@ -1,3 +1,5 @@
+//! When a drill may begin, and when it is given up.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -8,7 +10,7 @@ fn spec(changes: Value) -> MultiRegionAppSpec {
         "tables": [{"name": "visits"}],
     });
     merge(&mut spec, changes);
-    serde_json::from_value(spec).unwrap()
+    serde_json::from_value(spec).expect("a spec")
 }
 
 fn status(changes: Value) -> MultiRegionAppStatus {
@@ -21,7 +23,7 @@ fn status(changes: Value) -> MultiRegionAppStatus {
         "distribution": {"id": "E1", "arn": "arn", "domainName": "d1.cloudfront.net", "status": "Deployed"},
     });
     merge(&mut status, changes);
-    serde_json::from_value(status).unwrap()
+    serde_json::from_value(status).expect("a status")
 }
 
 fn condition(name: &str, status: &str, reason: &str) -> Value {
@@ -114,7 +116,7 @@ fn a_refusal_for_health_says_what_the_condition_says() {
     let late = condition("ReplicationHealthy", "False", "LagExceeded");
     let status =
         status(json!({"conditions": [condition("FailoverHealthy", "True", "DRReady"), late]}));
-    let why = refused(&spec(json!({})), &status, true, true).unwrap();
+    let why = refused(&spec(json!({})), &status, true, true).expect("a refusal");
     assert_eq!(
         why.message,
         "ReplicationHealthy is False LagExceeded: so it is"
@@ -123,7 +125,7 @@ fn a_refusal_for_health_says_what_the_condition_says() {
 
 #[test]
 fn it_is_given_up_once_a_region_has_failed_past_the_threshold_and_not_before() {
-    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     let thresholds = Thresholds::of(&spec(json!({})).failover.probe);
     let health = |role, failures| {
         let mut health = Health::default();

@@ -1,16 +1,19 @@
+//! Pictures of the samples.
+
 use super::*;
 use crate::aws::tags::OwnerKey;
 use crate::validate;
 
 fn sample(file: &str) -> App {
     let path = format!("{}/deploy/samples/{file}", env!("CARGO_MANIFEST_DIR"));
-    let object = validate::manifest(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let object =
+        validate::manifest(&std::fs::read_to_string(path).expect("a sample")).expect("it is valid");
     let owner = OwnerKey {
         cluster: "c1".into(),
         namespace: "web".into(),
-        name: object.metadata.name.unwrap(),
+        name: object.metadata.name.expect("a name"),
     };
-    App::new(owner, "123456789012", &object.spec).unwrap()
+    App::new(owner, "123456789012", &object.spec).expect("it fits")
 }
 
 fn known() -> Known {
@@ -90,7 +93,7 @@ fn every_line_is_a_node_an_arrow_a_subgraph_or_a_class() {
                     assert!(["-->", "-.->", "==>"].contains(&arrow), "{line}");
                     ends.extend([identifier(from), identifier(to)]);
                 }
-                _ => panic!("{line}"),
+                words => assert!(words.is_empty(), "{line}"),
             }
         }
         for end in ends {
