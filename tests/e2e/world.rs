@@ -108,7 +108,8 @@ impl World {
             "{:012}",
             210_000_000_000_u64 + u64::from(ACCOUNTS.fetch_add(1, Ordering::Relaxed))
         );
-        let namespace = format!("{name}-{}", std::process::id());
+        // Two tests may have chosen one name.
+        let namespace = format!("{name}-{}-{}", std::process::id(), &account[8..]);
         control_plane
             .kubectl_ok(&["create", "namespace", &namespace], None)
             .await?;

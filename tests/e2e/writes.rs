@@ -249,6 +249,8 @@ async fn in_mode_manual_the_spec_and_the_annotations_move_the_writes() -> Result
 async fn the_writes_move_with_us_east_1_gone_and_the_operator_restarted() -> Result<()> {
     let writes = json!({"mode": "Automatic", "whenLagUnknown": "Allow"});
     let mut world = automatic("dark", writes).await?;
+    // An edge serves by what it last read, so it has to have read something.
+    until_posts_go_to(&world, "lambda-primary").await?;
     if let Some(operator) = world.operator.take() {
         operator.kill9()?;
     }
