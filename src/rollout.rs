@@ -148,8 +148,11 @@ fn frozen(facts: &Facts) -> Option<String> {
     if facts.writer == Role::Dr {
         return Some("DR takes the writes: the rollout waits until they are back".into());
     }
-    let primary_alone =
-        facts.primary == RegionHealth::Unhealthy && facts.dr != RegionHealth::Unhealthy;
+    // Where the two never ran the same, as after an adoption, there is nothing good to keep in DR: a fix has to ship.
+    let was_in_sync = facts.alike || facts.mark.is_some();
+    let primary_alone = was_in_sync
+        && facts.primary == RegionHealth::Unhealthy
+        && facts.dr != RegionHealth::Unhealthy;
     primary_alone.then(|| "the primary is unhealthy: DR is left as it is".into())
 }
 
