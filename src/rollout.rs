@@ -68,6 +68,8 @@ pub struct Facts {
     pub drifted_with_dr_out_of_sight: bool,
     /// Whether both functions are the same but for where they are.
     pub alike: bool,
+    /// Whether both were last given their code by this operator, whatever was done to them since.
+    pub both_recorded: bool,
     /// What the probes since the DR function's last change say of it.
     pub verdict: Verdict,
     /// Why AWS refused what is wanted for the DR function, if it did.
@@ -149,7 +151,7 @@ fn frozen(facts: &Facts) -> Option<String> {
         return Some("DR takes the writes: the rollout waits until they are back".into());
     }
     // Where the two never ran the same, as after an adoption, there is nothing good to keep in DR: a fix has to ship.
-    let was_in_sync = facts.alike || facts.mark.is_some();
+    let was_in_sync = facts.alike || facts.both_recorded || facts.mark.is_some();
     let primary_alone = was_in_sync
         && facts.primary == RegionHealth::Unhealthy
         && facts.dr != RegionHealth::Unhealthy;

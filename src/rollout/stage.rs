@@ -179,6 +179,9 @@ fn facts(
             && sides.release.is_some()
             && known.settled == sides.release,
         alike: primary_is.is_some() && primary_is == dr_is,
+        both_recorded: [sides.primary_live, sides.dr_live]
+            .into_iter()
+            .all(|live| good_version(live).is_some()),
         verdict,
         refused: known
             .refused

@@ -20,6 +20,7 @@ fn facts() -> Facts {
         primary_runs_wanted: false,
         drifted_with_dr_out_of_sight: false,
         alike: false,
+        both_recorded: true,
         verdict: Verdict::Open,
         refused: None,
         writer: Role::Primary,
@@ -109,6 +110,22 @@ fn nothing_changes_while_dr_takes_the_writes_or_serves_alone() {
         ..facts()
     };
     assert_eq!(decide(&both), Course::Follow, "a fix must be able to ship");
+}
+
+#[test]
+fn a_dr_that_never_ran_what_the_primary_runs_is_no_refuge_from_a_fix() {
+    let drifted = Facts {
+        mark: None,
+        dr_runs_wanted: false,
+        primary: RegionHealth::Unhealthy,
+        ..facts()
+    };
+    assert!(matches!(decide(&drifted), Course::Freeze(_)));
+    let adopted = Facts {
+        both_recorded: false,
+        ..drifted
+    };
+    assert!(matches!(decide(&adopted), Course::Try(_)));
 }
 
 #[test]
@@ -294,6 +311,7 @@ impl World {
             primary_runs_wanted: self.primary == wanted,
             drifted_with_dr_out_of_sight: false,
             alike: self.dr == self.primary,
+            both_recorded: true,
             verdict: self.trial.verdict(&thresholds()),
             refused: None,
             writer: self.writer,

@@ -190,13 +190,19 @@ impl World {
         Ok(configuration[field].clone())
     }
 
-    /// Changes a function's memory by hand, past the proxy.
+    /// Changes a function's memory by hand, past the proxy, and waits until AWS is done with it.
     pub async fn set_memory(&self, region: &str, name: &str, mebibytes: u32) -> Result<()> {
         let change = json!({"FunctionName": name, "MemorySize": mebibytes});
         self.aws_itself()
             .call("lambda", "UpdateFunctionConfiguration", region, &change)
-            .await
-            .map(drop)
+            .await?;
+        wait::until("the change of memory", Duration::from_secs(30), || async {
+            let status = self
+                .function_field(region, name, "LastUpdateStatus")
+                .await?;
+            Ok(Seen::when(status == "Successful", status.to_string()))
+        })
+        .await
     }
 
     /// Waits until a function has this much memory.
