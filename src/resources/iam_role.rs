@@ -27,6 +27,9 @@ pub struct Config {
     pub trusted_services: BTreeSet<String>,
     /// Statements by the inline policy's name, which begins with [`POLICY_PREFIX`]. Others' inline policies stay.
     pub inline_policies: BTreeMap<String, Statements>,
+    /// ARN of the policy that bounds whatever the others allow. Unmanaged if absent: it is never taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions_boundary: Option<String>,
     /// Owner's and user's tags.
     pub tags: Tags,
 }
@@ -49,6 +52,7 @@ impl Kind for Role {
             "iam:GetRolePolicy",
             "iam:ListAttachedRolePolicies",
             "iam:ListRolePolicies",
+            "iam:PutRolePermissionsBoundary",
             "iam:PutRolePolicy",
             "iam:TagRole",
             "iam:UpdateAssumeRolePolicy",
@@ -99,6 +103,7 @@ impl Kind for Role {
             .create_role()
             .role_name(&id.name)
             .assume_role_policy_document(trust_policy(&desired.trusted_services))
+            .set_permissions_boundary(desired.permissions_boundary.clone())
             .set_tags(Some(tags(&desired.tags)));
         let answer = pass
             .call("iam", "CreateRole", GLOBAL, create.send())
@@ -123,6 +128,19 @@ impl Kind for Role {
     ) -> Result<Seen<Config>, Failure> {
         let mut config = live.config;
         let iam = &pass.clients(GLOBAL).iam;
+        // First: what the policies may be about to allow more is bounded by then.
+        if let Some(boundary) = &desired.permissions_boundary
+            && changed.contains("permissions_boundary")
+        {
+            let put = iam
+                .put_role_permissions_boundary()
+                .role_name(&id.name)
+                .permissions_boundary(boundary)
+                .send();
+            pass.call("iam", "PutRolePermissionsBoundary", GLOBAL, put)
+                .await?;
+            config.permissions_boundary = Some(boundary.clone());
+        }
         if changed.contains("trusted_services") {
             let update = iam
                 .update_assume_role_policy()
@@ -195,6 +213,10 @@ fn seen(
     let config = Config {
         trusted_services: trusted_services(trust)?,
         inline_policies,
+        permissions_boundary: role
+            .permissions_boundary()
+            .and_then(|boundary| boundary.permissions_boundary_arn())
+            .map(str::to_owned),
         tags,
     };
     Ok(Seen {
@@ -468,6 +490,7 @@ mod tests {
                 .into_iter()
                 .map(|name| (name.into(), Statements::new()))
                 .collect(),
+            permissions_boundary: None,
             tags: Tags::new(),
         }
     }

@@ -31,6 +31,7 @@ fn config() -> Config {
             ("multiregion-primary".into(), statements("dynamodb:GetItem")),
             ("multiregion-dr".into(), statements("dynamodb:PutItem")),
         ]),
+        permissions_boundary: None,
         tags: tags(),
     }
 }
