@@ -157,3 +157,5 @@ impl ProvideCredentials for Chain {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -436,7 +436,9 @@ mod tests {
         value.to_owned()
     }
 
-    /// IAM with one role, trusted as `trust` says, with inline policies `multiregion-old`, `theirs`, `multiregion-primary`
+    const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/before";
+
+    /// IAM with one role, bounded, trusted as `trust` says, with inline policies `multiregion-old`, `theirs`, `multiregion-primary`
     /// listed on two pages.
     fn iam(trust: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
         move |asked| match form(asked, "Action").as_str() {
@@ -449,7 +451,9 @@ mod tests {
                         "<Role><Path>/</Path><RoleName>shop-lambda-role</RoleName><RoleId>AROA1</RoleId>\
                          <Arn>arn:aws:iam::123456789012:role/shop-lambda-role</Arn><CreateDate>2026-01-01T00:00:00Z\
                          </CreateDate><AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument><MaxSessionDuration>\
-                         3600</MaxSessionDuration><Tags>{tags}</Tags><RoleLastUsed/></Role>"
+                         3600</MaxSessionDuration><PermissionsBoundary><PermissionsBoundaryType>Policy\
+                         </PermissionsBoundaryType><PermissionsBoundaryArn>{BOUNDARY}</PermissionsBoundaryArn>\
+                         </PermissionsBoundary><Tags>{tags}</Tags><RoleLastUsed/></Role>"
                     ),
                 )
             }
@@ -477,6 +481,9 @@ mod tests {
                          <PolicyDocument>{document}</PolicyDocument>"
                     ),
                 )
+            }
+            write @ ("PutRolePermissionsBoundary" | "PutRolePolicy" | "DeleteRolePolicy") => {
+                wrapped(write, "")
             }
             other => Answer::xml_error(400, "Unexpected", other),
         }
@@ -536,6 +543,33 @@ mod tests {
         assert_eq!(names, ["multiregion-primary"]);
         assert!(seen.unread.is_empty());
         assert_eq!(asks.lock().expect("no panic").len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_boundary_is_put_before_the_policies_that_it_bounds_and_never_taken_away() {
+        let (pass, asks) = recording(true, iam(TRUST));
+        let (seen, _) = observed(true, TRUST).await;
+        assert_eq!(seen.config.permissions_boundary.as_deref(), Some(BOUNDARY));
+        let mut desired = wanted();
+        desired.permissions_boundary = Some("arn:aws:iam::123456789012:policy/apps".into());
+        let changed = ["inline_policies", "permissions_boundary"].map(str::to_owned);
+        let changed = BTreeSet::from(changed);
+        let updated = Role::update(&pass, &id(), seen.clone(), &desired, &changed).await;
+        let updated = updated.expect("it is changed");
+        assert_eq!(
+            updated.config.permissions_boundary,
+            desired.permissions_boundary
+        );
+        let first = asks.lock().expect("no panic")[0].clone();
+        assert_eq!(form(&first, "Action"), "PutRolePermissionsBoundary");
+        assert!(form(&first, "PermissionsBoundary").ends_with("policy%2Fapps"));
+
+        desired.permissions_boundary = None;
+        let fields = serde_json::to_value(&desired).expect("plain data");
+        assert!(
+            fields.get("permissions_boundary").is_none(),
+            "absent is unmanaged"
+        );
     }
 
     #[tokio::test]

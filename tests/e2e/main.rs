@@ -19,5 +19,6 @@ mod process;
 mod rollout;
 mod storm;
 mod telling;
+mod tenancy;
 mod world;
 mod writes;
