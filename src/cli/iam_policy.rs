@@ -94,9 +94,9 @@ fn document(arguments: &IamPolicyArguments) -> Value {
             .resource
             .replace("{account}", account)
             .replace("{prefix}", prefix);
-        let bounded = |name: &&&str| bound.is_some() && BOUNDED.contains(*name);
+        let bounded = |name: &&str| bound.is_some() && BOUNDED.contains(name);
         let (bounded, others): (Vec<&str>, Vec<&str>) =
-            action.names.iter().partition(|name| bounded(&name));
+            action.names.iter().copied().partition(bounded);
         for (names, condition) in [(others, action.condition), (bounded, bound)] {
             if !names.is_empty() {
                 let key = (resource.clone(), condition);

@@ -91,12 +91,11 @@ impl Account {
 
     /// What is wrong with the values, each with its path below `path`.
     pub(super) fn problems(&self, path: &str, problems: &mut Vec<String>) {
-        let mut check =
-            |field: &str, value: &Option<String>, fits: fn(&str) -> bool, what: &str| {
-                if value.as_deref().is_some_and(|value| !fits(value)) {
-                    problems.push(format!("{path}.{field}: is not {what}"));
-                }
-            };
+        let mut check = |field: &str, value: &Option<String>, fits: Fits, what: &str| {
+            if value.as_deref().is_some_and(|value| !fits(value)) {
+                problems.push(format!("{path}.{field}: is not {what}"));
+            }
+        };
         check(
             "roleARN",
             &self.role_arn,
@@ -133,7 +132,7 @@ impl Account {
                 problems.push(format!("{path}.{field}: means nothing without roleARN"));
             }
         }
-        let lists: [(_, _, fn(&str) -> bool, _); 3] = [
+        let lists: [(_, _, Fits, _); 3] = [
             (
                 "allowedDomains",
                 &self.allowed_domains,
@@ -165,6 +164,9 @@ impl Account {
         }
     }
 }
+
+/// Whether a value can be one of its field.
+type Fits = fn(&str) -> bool;
 
 /// Whether one of the `allowed` fits; else all of them, as a text.
 fn within(

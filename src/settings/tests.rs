@@ -211,3 +211,18 @@ fn a_wildcard_does_not_stand_for_the_name_itself_and_an_empty_list_for_nothing()
     let none = admits("web", "shop.example.com").expect_err("nothing is allowed");
     assert!(none.contains("allowed: none"), "{none}");
 }
+
+#[test]
+fn the_configuration_of_the_documentation_is_one() {
+    let page = include_str!("../../docs/tenancy.md");
+    let (_, rest) = page.split_once("```yaml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let settings = Settings::parse(example).expect("it is read");
+    let web = settings.account("web").expect("it has one");
+    assert_eq!(settings.account("other").ok(), None);
+    let values = format!("{web:?}");
+    assert!(!values.contains("None"), "every field is shown: {values}");
+    let error =
+        refusal("accounts: {namespaces: {web: {allowedDomains: [example.com, \"*example.com\"]}}}");
+    assert!(page.contains(&error[0]), "{error:?}");
+}

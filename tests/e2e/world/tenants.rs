@@ -33,6 +33,20 @@ impl World {
         self.configure(&json!({"accounts": {"default": "Refuse", "namespaces": namespaces}}))
     }
 
+    /// A policy that would allow everything, as a person makes it for the roles of apps; its ARN.
+    pub async fn create_boundary(&self) -> Result<String> {
+        let all = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        ]});
+        let policy = json!({"PolicyName": "apps", "PolicyDocument": all.to_string()});
+        let made = self
+            .aws()
+            .call("iam", "CreatePolicy", "us-east-1", &policy)
+            .await?;
+        let arn = made.pointer("/Policy/Arn").and_then(Value::as_str);
+        Ok(arn.context("a policy has an ARN")?.to_owned())
+    }
+
     /// Another account on the same AWS, as its root user, behind this world's proxy.
     pub fn account_of(&self, account: &str) -> Aws {
         Aws::emulated(&self.proxy.url(), account)
