@@ -4,6 +4,7 @@ mod drill;
 mod graph;
 pub mod iam_policy;
 mod leader;
+pub mod namespaces;
 mod plan;
 pub mod rbac;
 
@@ -45,7 +46,7 @@ enum Command {
     /// Print the definition of MultiRegionApp.
     Crd,
     /// Print the RBAC that the controller runs with.
-    Rbac,
+    Rbac(namespaces::NamespaceArguments),
     /// Print the least IAM policy that the controller needs.
     IamPolicy(iam_policy::IamPolicyArguments),
 }
@@ -74,9 +75,8 @@ struct RunArguments {
     /// Id of this cluster in owner tags; the same id in two clusters makes them one owner. Default: the uid of kube-system.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
-    /// Watch only this namespace. Default: all.
-    #[arg(long, env = "MULTIREGION_NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    namespaces: namespaces::NamespaceArguments,
     /// Where distributions are served, in place of their own names; for an emulated AWS only.
     #[arg(long, env = "MULTIREGION_EDGE_ENDPOINT", hide = true)]
     edge_endpoint: Option<String>,
@@ -121,7 +121,7 @@ pub async fn main() -> ExitCode {
         Command::Graph(arguments) => graph::run(arguments).await,
         Command::Drill(arguments) => drill::run(arguments).await,
         Command::Crd => print(&api::crd_yaml()),
-        Command::Rbac => print(&rbac::yaml()),
+        Command::Rbac(arguments) => print(&rbac::yaml(&arguments.set())),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
     };
     done.unwrap_or_else(|error| {
@@ -192,7 +192,7 @@ async fn work(
     tracing::info!(cluster, "works");
     let scope = controller::Scope {
         cluster,
-        namespace: arguments.namespace.clone(),
+        namespaces: arguments.namespaces.set(),
         cloudwatch_interval: Duration::from_secs(arguments.cloudwatch_interval_seconds),
         settings,
     };

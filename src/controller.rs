@@ -7,17 +7,17 @@ mod events;
 pub mod evidence;
 mod lease;
 mod passes;
+mod scope;
 mod watch;
 mod writer;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::finalizer::{Event as FinalizerEvent, finalizer};
@@ -41,6 +41,8 @@ use crate::status::Pace;
 use crate::telemetry::Health;
 use backoff::Memory;
 use watch::Watches;
+
+pub use scope::Scope;
 
 /// Field manager of the status, and reporter of the events.
 const MANAGER: &str = "multiregion";
@@ -117,19 +119,6 @@ pub async fn cluster_id(client: &Client) -> Result<String, StartError> {
     namespace.uid().ok_or(StartError::NoUid)
 }
 
-/// Which objects the controller works on, who it is to AWS, and what that may cost.
-#[derive(Clone, Debug)]
-pub struct Scope {
-    /// Id of the cluster in owner tags.
-    pub cluster: String,
-    /// Only this namespace; all if absent.
-    pub namespace: Option<String>,
-    /// Between two readings of an app's metrics; zero: none are read.
-    pub cloudwatch_interval: Duration,
-    /// Which account each namespace acts in.
-    pub settings: Settings,
-}
-
 /// Runs until `stop`, then lets the passes under way end.
 pub async fn run(
     client: Client,
@@ -139,20 +128,7 @@ pub async fn run(
     scope: Scope,
     stop: CancellationToken,
 ) {
-    let Scope {
-        cluster,
-        namespace,
-        cloudwatch_interval,
-        settings,
-    } = scope;
-    let apps: Api<MultiRegionApp> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), &namespace),
-        None => Api::all(client.clone()),
-    };
-    if let Err(error) = apps.list(&ListParams::default().limit(1)).await {
-        let advice = "is the definition installed (multiregion crd | kubectl apply -f -), and may this account list it?";
-        tracing::error!(error = %crate::chain(&error), advice, "MultiRegionApps cannot be listed; trying on");
-    }
+    scope.look(&client).await;
     let recorder = Recorder::new(
         client.clone(),
         Reporter {
@@ -161,13 +137,14 @@ pub async fn run(
         },
     );
     let (reader, writer) = reflector::store();
+    let events = scope.events(&client, health.ready.clone());
     let context = Arc::new(Context {
         client,
         accounts,
-        settings,
+        settings: scope.settings,
         health,
         recorder,
-        cluster,
+        cluster: scope.cluster,
         prober,
         store: reader.clone(),
         watches: Watches::default(),
@@ -175,7 +152,7 @@ pub async fn run(
         stop: stop.clone(),
         memories: Mutex::default(),
     });
-    let readings = evidence::readings(context.clone(), cloudwatch_interval);
+    let readings = evidence::readings(context.clone(), scope.cloudwatch_interval);
     let (fence, end) = (context.accounts.fence().clone(), stop.clone());
     tokio::spawn(async move { end.run_until_cancelled(fence.hold(readings)).await });
     // Status patches wake nothing: they change none of these.
@@ -183,14 +160,7 @@ pub async fn run(
         .combine(predicates::annotations)
         .combine(predicates::finalizers);
     let meaningful = meaningful.combine(deletion);
-    let ready = context.health.ready.clone();
-    let stream = watcher(apps, watcher::Config::default().any_semantic())
-        .backoff(WatchBackoff::default())
-        .inspect(move |event| {
-            if let Ok(watcher::Event::InitDone) = event {
-                ready.store(true, Ordering::Relaxed);
-            }
-        })
+    let stream = events
         .reflect(writer)
         .applied_objects()
         .predicate_filter(meaningful, kube::runtime::PredicateConfig::default());
