@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::Aws;
 use crate::aws::fence::Fence;
+use crate::aws::limits::Limit;
 use crate::health::probe::Prober;
 use crate::telemetry::{self, Health, LogFormat, Standing};
 use crate::{api, controller};
@@ -61,6 +62,10 @@ struct RunArguments {
     /// Where distributions are served, in place of their own names; for an emulated AWS only.
     #[arg(long, env = "MULTIREGION_EDGE_ENDPOINT", hide = true)]
     edge_endpoint: Option<String>,
+    /// Most calls a second to a service, of which AWS documents a limit by default: `lambda=10`, with what may come at
+    /// once `lambda=10/20`, for one operation `lambda:GetFunction=50`. For several: repeat it, or use commas.
+    #[arg(long = "limit", env = "MULTIREGION_LIMITS", value_delimiter = ',')]
+    limits: Vec<Limit>,
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -158,8 +163,8 @@ async fn work(
         namespace: arguments.namespace.clone(),
     };
     let metrics = health.metrics.clone();
-    let aws = Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await;
-    let aws = Arc::new(aws.within(fence));
+    let aws = Aws::from_environment(Arc::new(move |record| metrics.aws(record))).await;
+    let aws = Arc::new(aws.within(fence).limited(&arguments.limits));
     let prober = Prober::new(aws.clone(), arguments.edge_endpoint.clone())?;
     controller::run(client, aws, prober, health, scope, stop).await;
     Ok(())

@@ -248,7 +248,7 @@ impl Context {
         Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default())
     }
 
-    /// A pass on behalf of `app`.
+    /// A pass on behalf of `app`, which believes nothing but what it reads itself.
     fn pass(&self, app: &MultiRegionApp, every_facet: bool) -> Pass {
         let owner = OwnerKey {
             cluster: self.cluster.clone(),

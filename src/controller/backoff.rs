@@ -37,6 +37,8 @@ pub(super) struct Memory {
     passes: u32,
     /// The pace of the last pass, and how often in a row it was the same.
     last: Option<Pace>,
+    /// A change of the last pass is to be checked.
+    verifying: bool,
     repeats: u32,
     deleting: bool,
     /// Differences that the last pass found.
@@ -46,6 +48,12 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Whether the next pass may believe what was read for other apps a moment ago: it checks no change of its own, and
+    /// nothing was left to do.
+    pub(super) fn may_believe(&self) -> bool {
+        !self.verifying && self.last.is_none_or(|pace| pace == Pace::Settled)
+    }
+
     /// Counts a pass; says whether it is one that reads every facet.
     pub(super) fn begin_pass(&mut self) -> bool {
         let every_facet = self.passes.is_multiple_of(EVERY_FACET);
@@ -87,12 +95,14 @@ impl Memory {
             0
         };
         self.last = Some(pace);
+        self.verifying = false;
         delay(pace, self.repeats).mul_f64(rand::rng().random_range(0.9..1.1))
     }
 
     /// As [`Memory::next`], for a pass that has just changed something and found nothing left to do.
     pub(super) fn verify(&mut self) -> Duration {
         self.last = None;
+        self.verifying = true;
         // The check is of everything.
         self.passes = 0;
         VERIFY

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_acm::types;
 
-use super::{Config, describe, seen};
+use super::{Config, detail_of, seen};
 use crate::aws::{Pass, US_EAST_1};
 use crate::model::{Failure, FailureKind, Phase, ResourceId};
 use crate::resources::{Seen, found};
@@ -26,7 +26,7 @@ pub(super) async fn observe(
             "{arn} is in {region}; CloudFront reads certificates in us-east-1 only: request or import it there"
         )));
     }
-    let Some(detail) = found(describe(pass, arn).await)? else {
+    let Some(detail) = found(detail_of(pass, arn).await)? else {
         return Err(unfit(format!(
             "{arn} does not exist; correct domain.certificateARN, or leave it out to have one requested"
         )));
