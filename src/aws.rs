@@ -494,6 +494,8 @@ impl Pass {
         let not_before = not_before
             .filter(|_| self.believing)
             .unwrap_or(self.started);
+        // What the SDK has to be fetched is large, and would be so on the stack of all who wait.
+        let fetch = Box::pin(fetch);
         let answer = self
             .aws
             .readings
@@ -531,7 +533,8 @@ impl Pass {
         let Some(pages) = readings.worth(read, &key, &self.app) else {
             return Ok(None);
         };
-        let fetch = async { fetch(pages).await.map(|all| all.map(Arc::new)) };
+        let fetch = Box::pin(fetch(pages));
+        let fetch = async { fetch.await.map(|all| all.map(Arc::new)) };
         match self.shared::<Option<Arc<T>>, _>(read, of, fetch).await {
             Ok(all) => {
                 if all.is_none() {

@@ -285,6 +285,9 @@ async fn ran(
             // Something has to change: that is decided on a complete read at first hand only.
             let cloud = AwsCloud::new(context.pass(object, true));
             let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
+            if believing && outcome.applied.is_empty() && outcome.plan.is_empty() {
+                context.remember(object, Memory::was_misled);
+            }
             return (outcome, true, cloud.seen_since());
         }
         let complete = cloud.reads_every_facet();

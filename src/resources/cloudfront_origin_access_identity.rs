@@ -290,4 +290,23 @@ mod tests {
         assert_eq!((seen.physical_id.as_str(), calls), ("E1OURS", 3));
         assert_eq!(seen.outputs["canonical_user_id"], "user-of-E1OURS");
     }
+
+    #[tokio::test]
+    async fn a_list_that_is_too_long_for_one_app_is_given_up_and_the_one_read_by_its_id() {
+        let (pass, asks) = recording(false, cloudfront("multiregion.dev/c1/web/shop"));
+        let pass = pass.believing();
+        let id = ResourceId::global(OriginAccessIdentity::NAME, "shop");
+        let observe = async |known: &str| {
+            let hint = Hint {
+                known_id: Some(known.into()),
+                wanted: None,
+            };
+            let seen = OriginAccessIdentity::observe(&pass, &id, hint).await;
+            seen.expect("it can be read").expect("it is there")
+        };
+        assert_eq!(observe("EKNOWN").await.physical_id, "EKNOWN");
+        assert_eq!(observe("EKNOWN").await.physical_id, "EKNOWN");
+        let calls = asks.lock().expect("no test panics with it").len();
+        assert_eq!(calls, 3, "one page of the list, and two by id");
+    }
 }

@@ -269,6 +269,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_quick_look_at_one_that_is_known_is_no_call() {
+        let (pass, asks) = recording(false, logs(None));
+        let wanted = Config {
+            retention_days: 30,
+            tags: owner().tags(),
+        };
+        let hint = Hint {
+            known_id: Some(ARN.into()),
+            wanted: Some(wanted),
+        };
+        let seen = LogGroup::observe(&pass, &id(), hint).await;
+        let seen = seen
+            .expect("it is not read")
+            .expect("it is taken for there");
+        assert_eq!(seen.physical_id, ARN);
+        assert_eq!(seen.unread, BTreeSet::from(["retention_days", "tags"]));
+        assert!(asks.lock().expect("no panic").is_empty());
+    }
+
+    #[tokio::test]
     async fn a_quick_look_is_one_call_and_leaves_the_tags() {
         let (seen, calls) = observed(false, None).await;
         assert_eq!(seen.config.retention_days, 0);

@@ -1,7 +1,8 @@
 //! An IAM role with its trust policy and its inline policies.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+mod list;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use aws_sdk_iam::types;
@@ -65,11 +66,11 @@ impl Kind for Role {
         id: &ResourceId,
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
-        if let Some(roles) = listed(pass).await? {
+        if let Some(roles) = list::roles(pass).await? {
             let Some(role) = roles.get(&id.name) else {
                 return Ok(None);
             };
-            return seen_in_list(pass, role).map(Some);
+            return list::seen(pass, role).map(Some);
         }
         let get = pass.clients(GLOBAL).iam.get_role().role_name(&id.name);
         let Some(answer) = found(pass.call("iam", "GetRole", GLOBAL, get.send()).await)? else {
@@ -208,54 +209,6 @@ async fn remove(pass: &Pass, id: &ResourceId) -> Result<Deleted, Failure> {
     pass.call("iam", "DeleteRole", GLOBAL, delete.send())
         .await?;
     Ok(Deleted::Gone)
-}
-
-/// The account's roles by name, where a pass believes that.
-async fn listed(pass: &Pass) -> Result<Option<Arc<HashMap<String, types::RoleDetail>>>, Failure> {
-    let fetch = |most: usize| async move {
-        let (mut roles, mut marker) = (HashMap::new(), None);
-        for _ in 0..most {
-            let page = pass
-                .clients(GLOBAL)
-                .iam
-                .get_account_authorization_details()
-                .filter(types::EntityType::Role)
-                .max_items(ROLES_A_PAGE)
-                .set_marker(marker)
-                .send();
-            let page = pass
-                .call("iam", "GetAccountAuthorizationDetails", GLOBAL, page)
-                .await?;
-            for role in page.role_detail_list.unwrap_or_default() {
-                roles.insert(role.role_name.clone().unwrap_or_default(), role);
-            }
-            marker = page.marker.filter(|_| page.is_truncated);
-            if marker.is_none() {
-                return Ok(Some(roles));
-            }
-        }
-        Ok(None)
-    };
-    pass.listed(&shared::ROLES, "", fetch).await
-}
-
-/// As many as IAM puts on a page.
-const ROLES_A_PAGE: i32 = 1000;
-
-fn seen_in_list(pass: &Pass, role: &types::RoleDetail) -> Result<Seen<Config>, Failure> {
-    const OPERATION: &str = "iam:GetAccountAuthorizationDetails";
-    let mut inline_policies = BTreeMap::new();
-    for policy in role.role_policy_list() {
-        let name = policy.policy_name().unwrap_or_default();
-        if name.starts_with(POLICY_PREFIX) {
-            let text = policy.policy_document().unwrap_or("{}");
-            let statements = Document::parse(text, OPERATION)?.typed(|_| true);
-            inline_policies.insert(name.to_owned(), statements);
-        }
-    }
-    let arn = role.arn().ok_or_else(|| incomplete(OPERATION, "Arn"))?;
-    let trust = role.assume_role_policy_document();
-    seen(pass, arn, trust, role.tags(), inline_policies)
 }
 
 fn seen(

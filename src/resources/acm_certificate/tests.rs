@@ -197,3 +197,22 @@ async fn a_new_one_that_acm_does_not_know_yet_is_pending() {
     let token = body["IdempotencyToken"].as_str().unwrap_or_default();
     assert_eq!(token.len(), 32, "as long as ACM allows");
 }
+
+#[tokio::test]
+async fn an_issued_one_is_described_once_as_long_as_it_is_listed_as_issued() {
+    let list = vec![summary("ours", "ISSUED", 10)];
+    let (pass, asks) = recording(false, acm(list, json!({"Status": "ISSUED"})));
+    let pass = pass.believing();
+    for _ in 0..3 {
+        assert!(observe(&pass, Some("ours")).await.is_some());
+    }
+    assert_eq!(targets(&asks), ["ListCertificates", "DescribeCertificate"]);
+    // Of one that is not, more may become known with each look.
+    let list = vec![summary("ours", "PENDING_VALIDATION", 10)];
+    let (pass, asks) = recording(false, acm(list, json!({"Status": "ISSUED"})));
+    let pass = pass.believing();
+    for _ in 0..3 {
+        assert!(observe(&pass, Some("ours")).await.is_some());
+    }
+    assert_eq!(targets(&asks).len(), 4);
+}

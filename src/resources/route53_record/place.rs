@@ -167,7 +167,7 @@ pub(super) async fn look_up(
     id: &ResourceId,
     place: &Place,
 ) -> Result<Option<types::ResourceRecordSet>, Failure> {
-    match whole_zone(pass, &place.zone_id).await {
+    match Box::pin(whole_zone(pass, &place.zone_id)).await {
         Err(failure) if failure.kind == FailureKind::NotFound => {
             forget_zones(pass);
             return Ok(None);
