@@ -38,7 +38,8 @@ async fn settled_pass(world: &World, app: &str, number: u32) -> Result<()> {
 }
 
 async fn record(world: &World, zone: &str, app: &str) -> Result<Option<Value>> {
-    let parameters = json!({"Id": zone, "StartRecordName": domain(app), "StartRecordType": "A"});
+    let parameters =
+        json!({"HostedZoneId": zone, "StartRecordName": domain(app), "StartRecordType": "A"});
     let page = world
         .aws_itself()
         .call(
@@ -117,7 +118,7 @@ async fn apps_of_a_zone_share_its_reading_and_drift_in_it_is_found_and_mended() 
     let lost = record(&world, &zone, "two")
         .await?
         .context("it has a record")?;
-    let parameters = json!({"Id": zone, "ChangeBatch": {"Changes": [{"Action": "DELETE", "ResourceRecordSet": lost}]}});
+    let parameters = json!({"HostedZoneId": zone, "ChangeBatch": {"Changes": [{"Action": "DELETE", "ResourceRecordSet": lost}]}});
     world
         .aws_itself()
         .call(
