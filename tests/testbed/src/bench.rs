@@ -3,6 +3,8 @@
 //! The emulator is plain (no delays, no limits), so that the figures are the operator's own; the proxy before it counts
 //! the calls and serves the origin access identities that the emulator lacks.
 
+mod watching;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -68,7 +70,7 @@ pub async fn run(apps: usize) -> Result<()> {
     show.heading("A full pass that finds nothing to do");
     let mut passes = Vec::new();
     for number in 0..PASSES {
-        passes.push(one_pass(&stack, &app, number).await?);
+        passes.push(one_pass(&stack, &app, &number.to_string()).await?);
     }
     show_passes(&show, &mut passes);
     if passes.iter().any(|pass| pass.writes > 0) {
@@ -79,10 +81,13 @@ pub async fn run(apps: usize) -> Result<()> {
         memory(&stack)?
     ));
 
+    watching::run(&stack, &app, &mut show).await?;
+
     show.heading(&format!("{apps} apps"));
     many_apps(&stack, &app.namespace, apps).await?;
+    watching::probed(&stack, apps + 1).await?;
     show.event(&format!(
-        "resident memory with {} apps: {}",
+        "resident memory with {} apps, all probed: {}",
         apps + 1,
         memory(&stack)?
     ));
@@ -110,12 +115,12 @@ fn show_passes(show: &Show, passes: &mut [Pass]) {
     }
 }
 
-async fn one_pass(stack: &Stack, app: &App, number: usize) -> Result<Pass> {
+async fn one_pass(stack: &Stack, app: &App, token: &str) -> Result<Pass> {
     let before = Passes::read(stack).await?;
     let cpu = stack.with_operator(testbed::Operator::cpu_seconds)?;
     clear_calls(stack)?;
     // Any change of an annotation is followed by a pass; that of `reconcile` would always read every facet.
-    let annotation = format!("bench.multiregion.dev/pass={number}");
+    let annotation = format!("bench.multiregion.dev/pass={token}");
     let annotate = [
         "annotate",
         "multiregionapp",

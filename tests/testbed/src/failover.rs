@@ -9,53 +9,10 @@ use strict_aws::{Fault, FaultKind, Proxy, Service};
 
 use crate::show::{Show, good};
 use crate::stack::{AwsChoice, Stack};
+use crate::viewer::Viewer;
 use crate::watch::{App, has_condition, has_reason};
 
-/// SHA-256 of nothing, without which CloudFront signs no POST.
-const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const WITHIN: Duration = Duration::from_secs(60);
-
-/// A viewer, at the edge.
-struct Viewer<'a> {
-    edge: &'a Edge,
-    domain: String,
-    http: reqwest::Client,
-}
-
-impl Viewer<'_> {
-    /// The status, and the origin that served.
-    async fn ask(&self, method: &str, path: &str) -> Result<(u16, String)> {
-        let answer = self
-            .http
-            .request(method.parse()?, format!("{}{path}", self.edge.url()))
-            .header("host", &self.domain)
-            .header("x-forwarded-proto", "https")
-            .header("x-amz-content-sha256", NOTHING)
-            .send()
-            .await?;
-        let origin = answer.headers().get("x-edge-origin");
-        let origin = origin.and_then(|origin| origin.to_str().ok());
-        let status = answer.status().as_u16();
-        Ok((status, origin.unwrap_or("the edge").to_owned()))
-    }
-
-    async fn tell(&self, show: &Show, method: &str, path: &str) -> Result<(u16, String)> {
-        let (status, origin) = self.ask(method, path).await?;
-        show.event(&format!("{method} {path}: {status} from {origin}"));
-        Ok((status, origin))
-    }
-
-    async fn until_posts_go_to(&self, origin: &str) -> Result<()> {
-        testbed::wait::until("the writes", WITHIN, || async {
-            let (status, served) = self.ask("POST", "/api/orders").await?;
-            Ok(testbed::wait::Seen::when(
-                status == 200 && served == origin,
-                format!("{status} from {served}"),
-            ))
-        })
-        .await
-    }
-}
 
 /// Breaks the primary's functions, and mends them. Only on the local AWS, whose edge is ours too.
 pub async fn story(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
@@ -67,6 +24,7 @@ pub async fn story(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
         "probe": {"intervalSeconds": 5, "failureThreshold": 2, "successThreshold": 2},
         "heartbeat": {"intervalSeconds": 5},
         "writes": {"mode": "Automatic"},
+        "writeProbe": {"method": "POST", "path": "/api/ping", "body": "{}", "expectStatus": 200},
     }}});
     kubectl(
         stack,
@@ -81,15 +39,7 @@ pub async fn story(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
             && has_condition(object, "Synced", "True")
     })
     .await?;
-    let object = app
-        .get(&stack.control_plane)
-        .await?
-        .context("the app is gone")?;
-    let viewer = Viewer {
-        edge,
-        domain: crate::stack::plain(&object["status"]["distribution"]["domainName"]),
-        http: reqwest::Client::new(),
-    };
+    let viewer = Viewer::of(stack, app, edge).await?;
     viewer.tell(show, "GET", "/").await?;
     viewer.tell(show, "POST", "/api/orders").await?;
 
@@ -99,7 +49,7 @@ pub async fn story(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
     let (status, _) = viewer.tell(show, "GET", "/pages/are/there").await?;
     ensure!(status == 200, "pages have to come from DR at once");
     viewer.tell(show, "POST", "/api/orders").await?;
-    viewer.until_posts_go_to("lambda-dr").await?;
+    viewer.until_posts_go_to("lambda-dr", WITHIN).await?;
     show.event(&good(&format!(
         "writes are served by DR, {:.1} s after the primary broke",
         broken.elapsed().as_secs_f64()
@@ -125,13 +75,30 @@ pub async fn story(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
         &["annotate", "--overwrite", "multiregion.dev/failback=demo"],
     )
     .await?;
-    viewer.until_posts_go_to("lambda-primary").await?;
+    viewer.until_posts_go_to("lambda-primary", WITHIN).await?;
     viewer.tell(show, "POST", "/api/orders").await?;
-    kubectl(stack, app, show, &["get"]).await
+    kubectl(stack, app, show, &["get"]).await?;
+    drill(stack, app, show).await
+}
+
+/// The way to know that it works before it has to.
+async fn drill(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
+    show.heading("Prove it with a drill: the writes go to DR and back");
+    until(stack, app, show, "a drill to be possible", |object| {
+        has_reason(object, "FailoverHealthy", "DRReady")
+            && has_condition(object, "ReplicationHealthy", "True")
+            && object["status"]["writer"]["reason"] == "AsDeclared"
+    })
+    .await?;
+    let arguments = ["drill", &app.name, "-n", &app.namespace];
+    let (code, output) = stack.multiregion(&arguments).await?;
+    show.command(&format!("multiregion {}", arguments.join(" ")), &output);
+    ensure!(code == Some(0), "the drill exited with {code:?}");
+    Ok(())
 }
 
 /// For the probes, which go through the proxy, and for viewers, who do not.
-fn break_primary(proxy: &Proxy, edge: &Edge, region: &str) {
+pub fn break_primary(proxy: &Proxy, edge: &Edge, region: &str) {
     let fault = Fault::new(FaultKind::Status503)
         .service(Service::FunctionUrl)
         .region(region);

@@ -7,6 +7,7 @@ mod failover;
 mod show;
 mod stack;
 mod up;
+mod viewer;
 mod watch;
 
 use std::process::ExitCode;
