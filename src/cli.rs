@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::Aws;
 use crate::aws::accounts::Accounts;
 use crate::aws::fence::Fence;
+use crate::aws::limits::Limit;
 use crate::health::probe::Prober;
 use crate::settings::{self, Settings};
 use crate::telemetry::{self, Health, LogFormat, Standing};
@@ -80,6 +81,10 @@ struct RunArguments {
     /// Where distributions are served, in place of their own names; for an emulated AWS only.
     #[arg(long, env = "MULTIREGION_EDGE_ENDPOINT", hide = true)]
     edge_endpoint: Option<String>,
+    /// Most calls a second to a service, of which AWS documents a limit by default: `lambda=10`, with what may come at
+    /// once `lambda=10/20`, for one operation `lambda:GetFunction=50`. For several: repeat it, or use commas.
+    #[arg(long = "limit", env = "MULTIREGION_LIMITS", value_delimiter = ',')]
+    limits: Vec<Limit>,
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -197,8 +202,8 @@ async fn work(
         settings,
     };
     let metrics = health.metrics.clone();
-    let aws = Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await;
-    let aws = Arc::new(aws.within(fence));
+    let aws = Aws::from_environment(Arc::new(move |record| metrics.aws(record))).await;
+    let aws = aws.within(fence).limited(&arguments.limits);
     let prober = Prober::new(&aws, arguments.edge_endpoint.clone())?;
     let accounts = Accounts::new(aws);
     controller::run(client, accounts, prober, health, scope, stop).await;

@@ -253,7 +253,7 @@ impl Context {
         Ok(self.accounts.of(role.as_ref(), regions.map(String::as_str)))
     }
 
-    /// A pass on behalf of `app`.
+    /// A pass on behalf of `app`, which believes nothing but what it reads itself.
     fn pass(&self, app: &MultiRegionApp, every_facet: bool) -> Result<Pass, Failure> {
         let owner = OwnerKey {
             cluster: self.cluster.clone(),

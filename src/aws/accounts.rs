@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Aws;
 use super::credentials::Regions;
 use super::fence::Fence;
-use super::limits::Limits;
 
 /// A role to assume.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -29,24 +28,34 @@ pub fn account_of_role(arn: &str) -> Option<&str> {
     (digits && !role.is_empty()).then_some(account)
 }
 
-/// All of them. The fence is one for the whole process.
+/// All of them. A clone shares them, also where it is for another leader in the process.
+#[derive(Clone)]
 pub struct Accounts {
-    own: Arc<Aws>,
-    assumed: Mutex<HashMap<Role, Assumed>>,
+    own: Aws,
+    assumed: Arc<Mutex<HashMap<Role, Assumed>>>,
 }
 
 struct Assumed {
-    aws: Arc<Aws>,
+    aws: Aws,
     /// Whose STS the role is assumed from.
     regions: Regions,
 }
 
 impl Accounts {
     /// With the process's own account, whose credentials assume all roles.
-    pub fn new(own: Arc<Aws>) -> Self {
+    pub fn new(own: Aws) -> Self {
         Self {
             own,
-            assumed: Mutex::default(),
+            assumed: Arc::default(),
+        }
+    }
+
+    /// Calls to any of them are made while `fence` is open, and none after.
+    #[must_use]
+    pub fn within(self, fence: Fence) -> Self {
+        Self {
+            own: self.own.within(fence),
+            ..self
         }
     }
 
@@ -63,23 +72,23 @@ impl Accounts {
         regions: impl IntoIterator<Item = &'a str>,
     ) -> Arc<Aws> {
         let Some(role) = role else {
-            return self.own.clone();
+            return Arc::new(self.own.clone());
         };
         let mut all = self.assumed();
         if !all.contains_key(role) {
             let of_account = all
                 .iter()
                 .find(|(other, _)| account_of_role(&other.arn) == account_of_role(&role.arn));
-            let limits = of_account.map_or_else(Arc::<Limits>::default, |(_, known)| {
+            let limits = of_account.map_or_else(|| Arc::new(self.own.limits.anew()), |(_, known)| {
                 known.aws.limits.clone()
             });
             let regions = Regions::default();
-            let aws = Arc::new(self.own.assuming(role, regions.clone(), limits));
+            let aws = self.own.assuming(role, regions.clone(), limits);
             all.insert(role.clone(), Assumed { aws, regions });
         }
         let known = &all[role];
         known.regions.add(regions);
-        known.aws.clone()
+        Arc::new(known.aws.clone().within(self.fence().clone()))
     }
 
     fn assumed(&self) -> MutexGuard<'_, HashMap<Role, Assumed>> {

@@ -93,7 +93,7 @@ pub(super) async fn look(
     };
     let allowed = settings.account(&owner.namespace)?;
     allowed.admits(&owner.name, &object.spec)?;
-    let own = Arc::new(Aws::from_environment(Arc::new(|_| {})).await);
+    let own = Aws::from_environment(Arc::new(|_| {})).await;
     let regions = &object.spec.regions;
     let of_app = std::iter::once(&regions.primary).chain(&regions.dr);
     let accounts = Accounts::new(own);

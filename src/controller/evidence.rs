@@ -33,7 +33,7 @@ struct Due {
     queries: Vec<Query>,
 }
 
-/// An account, by where its one value is, and a region: what one call can read.
+/// An account, by its number, and a region: what one call can read.
 type Place<'a> = (usize, &'a str);
 
 /// Readings, `every` so often an app, until the process ends; none at all if that is zero.
@@ -86,7 +86,7 @@ impl Readings {
         let mut places: BTreeMap<Place<'_>, (Pass, Vec<(usize, &Query)>)> = BTreeMap::new();
         for (app, due) in due.iter().enumerate() {
             for query in &due.queries {
-                let place = (Arc::as_ptr(&due.aws).addr(), query.region.as_str());
+                let place = (due.aws.number(), query.region.as_str());
                 let asked = places
                     .entry(place)
                     .or_insert_with(|| (process(&due.aws, &context.cluster), Vec::new()));

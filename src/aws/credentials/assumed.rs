@@ -12,7 +12,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, future};
 
 use crate::aws::accounts::Role;
-use crate::aws::{CONNECT_TIMEOUT, CallRecord, Recorder, error};
+use crate::aws::{CONNECT_TIMEOUT, CallRecord, Record, Recorder, error};
 use crate::model::{Failure, FailureKind};
 
 /// One region's STS has no longer than this: a call that waits for credentials has 5 s in all, and is to try two.
@@ -125,13 +125,14 @@ impl AssumedRole {
         let started = Instant::now();
         let answer = asked.send().await;
         let answer = answer.map_err(|refused| error::classify("sts", "AssumeRole", &refused));
-        (self.recorder)(&CallRecord {
+        (self.recorder)(&Record::Call(CallRecord {
             service: "sts",
             operation: "AssumeRole",
             region: region.to_owned(),
             failure: answer.as_ref().err().map(|failure| failure.kind),
             elapsed: started.elapsed(),
-        });
+            waited: Duration::ZERO,
+        }));
         let incomplete = || Failure {
             kind: FailureKind::Transient,
             operation: "sts:AssumeRole".into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_acm::types;
 
-use super::{Config, describe, pairs, read_tags, seen};
+use super::{Config, detail_of, pairs, read_tags, seen};
 use crate::aws::{Pass, US_EAST_1};
 use crate::model::{Failure, FailureKind, Owner, Phase, ResourceId};
 use crate::resources::{Seen, Tags, found};
@@ -31,7 +31,7 @@ pub(super) async fn observe(
             "{arn} is in {region}; CloudFront reads certificates in us-east-1 only: request or import it there"
         )));
     }
-    let Some(detail) = found(describe(pass, arn).await)? else {
+    let Some(detail) = found(detail_of(pass, arn).await)? else {
         return Err(unfit(format!(
             "{arn} does not exist; correct domain.certificateARN, or leave it out to have one requested"
         )));

@@ -228,3 +228,22 @@ async fn a_given_one_that_was_requested_for_another_app_is_refused_by_every_pass
         assert!(refused.message.contains("blog"), "{refused}");
     }
 }
+
+#[tokio::test]
+async fn an_issued_one_is_described_once_as_long_as_it_is_listed_as_issued() {
+    let list = vec![summary("ours", "ISSUED", 10)];
+    let (pass, asks) = recording(false, acm(list, json!({"Status": "ISSUED"})));
+    let pass = pass.believing();
+    for _ in 0..3 {
+        assert!(observe(&pass, Some("ours")).await.is_some());
+    }
+    assert_eq!(targets(&asks), ["ListCertificates", "DescribeCertificate"]);
+    // Of one that is not, more may become known with each look.
+    let list = vec![summary("ours", "PENDING_VALIDATION", 10)];
+    let (pass, asks) = recording(false, acm(list, json!({"Status": "ISSUED"})));
+    let pass = pass.believing();
+    for _ in 0..3 {
+        assert!(observe(&pass, Some("ours")).await.is_some());
+    }
+    assert_eq!(targets(&asks).len(), 4);
+}
