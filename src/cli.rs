@@ -13,10 +13,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use leader::Leading;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::Aws;
 use crate::aws::fence::Fence;
+use crate::controller::shards::{self, Shard};
 use crate::health::probe::Prober;
 use crate::telemetry::{self, Health, LogFormat, Standing};
 use crate::{api, controller};
@@ -119,15 +121,28 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let stopped = CancellationToken::new();
     let server = tokio::spawn(telemetry::serve(listener, health.clone(), stopped.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let leading = arguments.leader.leading(&client, &health);
+    let arguments = Arc::new(arguments);
     let led = async {
-        let election = arguments.leader.election(&client, &health);
-        let work = |fence| work(client, health.clone(), &arguments, fence, stop.clone());
-        match election {
+        let work = {
+            let (client, health) = (client.clone(), health.clone());
+            move |shard, fence, stop| {
+                let (client, health) = (client.clone(), health.clone());
+                work(client, health, arguments.clone(), shard, fence, stop)
+            }
+        };
+        match leading {
             // Stopped while it stood by, there was nothing to be done.
-            Some(election) => election.lead(&stop, work).await?.unwrap_or(Ok(())),
-            None => {
+            Leading::One(election) => {
+                let work = |fence| work(Shard::WHOLE, fence, stop.clone());
+                election.lead(&stop, work).await?.unwrap_or(Ok(()))
+            }
+            Leading::Shards(leases) => {
+                shards::lead(client, leases, health.clone(), stop.clone(), work).await
+            }
+            Leading::Alone => {
                 health.stand(Standing::Alone);
-                work(Fence::default()).await
+                work(Shard::WHOLE, Fence::default(), stop.clone()).await
             }
         }
     };
@@ -140,11 +155,12 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the leader does, until `stop`.
+/// What the leader of a shard does, until `stop`.
 async fn work(
     client: kube::Client,
     health: Health,
-    arguments: &RunArguments,
+    arguments: Arc<RunArguments>,
+    shard: Shard,
     fence: Fence,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -156,6 +172,7 @@ async fn work(
     let scope = controller::Scope {
         cluster,
         namespace: arguments.namespace.clone(),
+        shard,
     };
     let metrics = health.metrics.clone();
     let aws = Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await;

@@ -6,6 +6,7 @@ pub mod election;
 mod events;
 mod lease;
 mod passes;
+pub mod shards;
 mod watch;
 mod writer;
 
@@ -14,7 +15,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::ready;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::runtime::controller::{Action, Config, Controller};
@@ -37,6 +39,7 @@ use crate::model::Failure;
 use crate::status::Pace;
 use crate::telemetry::Health;
 use backoff::Memory;
+use shards::Shard;
 use watch::Watches;
 
 /// Field manager of the status, and reporter of the events.
@@ -119,6 +122,8 @@ pub struct Scope {
     pub cluster: String,
     /// Only this namespace; all if absent.
     pub namespace: Option<String>,
+    /// Only the apps of this shard.
+    pub shard: Shard,
 }
 
 /// Runs until `stop`, then lets the passes under way end.
@@ -130,7 +135,11 @@ pub async fn run(
     scope: Scope,
     stop: CancellationToken,
 ) {
-    let Scope { cluster, namespace } = scope;
+    let Scope {
+        cluster,
+        namespace,
+        shard,
+    } = scope;
     let apps: Api<MultiRegionApp> = match namespace {
         Some(namespace) => Api::namespaced(client.clone(), &namespace),
         None => Api::all(client.clone()),
@@ -165,14 +174,16 @@ pub async fn run(
         .combine(predicates::annotations)
         .combine(predicates::finalizers);
     let meaningful = meaningful.combine(deletion);
-    let ready = context.health.ready.clone();
+    let listed = context.health.ready.clone();
     let stream = watcher(apps, watcher::Config::default().any_semantic())
         .backoff(WatchBackoff::default())
         .inspect(move |event| {
             if let Ok(watcher::Event::InitDone) = event {
-                ready.store(true, Ordering::Relaxed);
+                listed.store(true, Ordering::Relaxed);
             }
         })
+        // What others work on is not even kept.
+        .try_filter(move |event| ready(of_shard(event, shard)))
         .reflect(writer)
         .applied_objects()
         .predicate_filter(meaningful, kube::runtime::PredicateConfig::default());
@@ -190,6 +201,21 @@ pub async fn run(
     context.drills.close();
     // What is not taken back by then, the next process takes back.
     let _ = tokio::time::timeout(DRILLS_END, context.drills.wait()).await;
+    // Whoever works on them next counts them.
+    for app in context.store.state() {
+        context.forget(&app);
+    }
+}
+
+fn of_shard(event: &watcher::Event<MultiRegionApp>, shard: Shard) -> bool {
+    match event {
+        watcher::Event::Apply(app)
+        | watcher::Event::Delete(app)
+        | watcher::Event::InitApply(app) => {
+            shard.has(&app.namespace().unwrap_or_default(), &app.name_any())
+        }
+        watcher::Event::Init | watcher::Event::InitDone => true,
+    }
 }
 
 /// kube's own, but for its longest wait: an edit is to be seen as soon as AWS's recovery is.

@@ -49,12 +49,13 @@ fn documents() -> Vec<Value> {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
             "subjects": subjects,
         }),
-        // The lease by which one of several is elected; its name is a setting.
+        // The lease by which one of several is elected; its name is a setting. With shards there are several, and each
+        // process lists who else is there, and removes what dead ones left.
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": {"name": name, "namespace": namespace},
-            "rules": [rule("coordination.k8s.io", &["leases"], &["get", "create", "update"])],
+            "rules": [rule("coordination.k8s.io", &["leases"], &["get", "list", "create", "update", "delete"])],
         }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -17,6 +17,7 @@ mod permissions;
 mod plan;
 mod process;
 mod rollout;
+mod shards;
 mod storm;
 mod telling;
 mod world;
