@@ -8,6 +8,7 @@ pub mod evidence;
 mod lease;
 mod passes;
 mod scope;
+pub mod shards;
 mod watch;
 mod writer;
 
@@ -15,7 +16,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::ready;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::{Action, Config, Controller};
@@ -40,6 +42,7 @@ use crate::settings::{Account, Settings};
 use crate::status::Pace;
 use crate::telemetry::Health;
 use backoff::Memory;
+use shards::Shard;
 use watch::Watches;
 
 pub use scope::Scope;
@@ -160,7 +163,10 @@ pub async fn run(
         .combine(predicates::annotations)
         .combine(predicates::finalizers);
     let meaningful = meaningful.combine(deletion);
+    let shard = scope.shard;
     let stream = events
+        // What others work on is not even kept.
+        .try_filter(move |event| ready(of_shard(event, shard)))
         .reflect(writer)
         .applied_objects()
         .predicate_filter(meaningful, kube::runtime::PredicateConfig::default());
@@ -178,6 +184,21 @@ pub async fn run(
     context.drills.close();
     // What is not taken back by then, the next process takes back.
     let _ = tokio::time::timeout(DRILLS_END, context.drills.wait()).await;
+    // Whoever works on them next counts them.
+    for app in context.store.state() {
+        context.forget(&app);
+    }
+}
+
+fn of_shard(event: &watcher::Event<MultiRegionApp>, shard: Shard) -> bool {
+    match event {
+        watcher::Event::Apply(app)
+        | watcher::Event::Delete(app)
+        | watcher::Event::InitApply(app) => {
+            shard.has(&app.namespace().unwrap_or_default(), &app.name_any())
+        }
+        watcher::Event::Init | watcher::Event::InitDone => true,
+    }
 }
 
 /// kube's own, but for its longest wait: an edit is to be seen as soon as AWS's recovery is.

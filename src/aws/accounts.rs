@@ -59,6 +59,11 @@ impl Accounts {
         }
     }
 
+    /// The process's own.
+    pub fn own(&self) -> &Aws {
+        &self.own
+    }
+
     /// What the calls to all accounts are within.
     pub fn fence(&self) -> &Fence {
         self.own.fence()
@@ -79,9 +84,10 @@ impl Accounts {
             let of_account = all
                 .iter()
                 .find(|(other, _)| account_of_role(&other.arn) == account_of_role(&role.arn));
-            let limits = of_account.map_or_else(|| Arc::new(self.own.limits.anew()), |(_, known)| {
-                known.aws.limits.clone()
-            });
+            let limits = of_account.map_or_else(
+                || Arc::new(self.own.limits.anew()),
+                |(_, known)| known.aws.limits.clone(),
+            );
             let regions = Regions::default();
             let aws = self.own.assuming(role, regions.clone(), limits);
             all.insert(role.clone(), Assumed { aws, regions });

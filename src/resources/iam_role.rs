@@ -103,7 +103,15 @@ impl Kind for Role {
         let inline_policies = try_join_all(reads).await?.into_iter().flatten().collect();
         let trust = role.assume_role_policy_document();
         let boundary = role.permissions_boundary();
-        seen(pass, role.arn(), trust, role.tags(), boundary, inline_policies).map(Some)
+        seen(
+            pass,
+            role.arn(),
+            trust,
+            role.tags(),
+            boundary,
+            inline_policies,
+        )
+        .map(Some)
     }
 
     async fn create(

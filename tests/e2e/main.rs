@@ -18,6 +18,7 @@ mod permissions;
 mod plan;
 mod process;
 mod rollout;
+mod shards;
 mod sharing;
 mod storm;
 mod telling;
