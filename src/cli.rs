@@ -12,13 +12,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::Aws;
+use crate::aws::accounts::Accounts;
 use crate::aws::fence::Fence;
 use crate::health::probe::Prober;
+use crate::settings::{self, Settings};
 use crate::telemetry::{self, Health, LogFormat, Standing};
 use crate::{api, controller};
 
@@ -48,6 +51,22 @@ enum Command {
     IamPolicy(iam_policy::IamPolicyArguments),
 }
 
+/// The operator's configuration.
+#[derive(Args, Clone, Debug)]
+struct ConfigArguments {
+    /// File with the operator's configuration: which namespace acts in which AWS account. Default: all as this process.
+    #[arg(long, env = "MULTIREGION_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArguments {
+    fn read(&self) -> Result<Settings, settings::Error> {
+        // An empty variable names no file.
+        let file = self.config.as_deref();
+        Settings::read(file.filter(|file| !file.as_os_str().is_empty()))
+    }
+}
+
 #[derive(Args, Debug)]
 struct RunArguments {
     /// Where /metrics, /livez and /readyz are served.
@@ -64,6 +83,17 @@ struct RunArguments {
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Seconds between two readings of an app's CloudWatch metrics, each of which AWS bills; a fifth of it while one of
+    /// its regions is unhealthy. 0: none are read.
+    #[arg(
+        long,
+        env = "MULTIREGION_CLOUDWATCH_INTERVAL_SECONDS",
+        default_value_t = controller::evidence::INTERVAL.as_secs(),
+        value_parser = clap::value_parser!(u64).range(..=86_400)
+    )]
+    cloudwatch_interval_seconds: u64,
+    #[command(flatten)]
+    configuration: ConfigArguments,
     #[command(flatten)]
     leader: leader::LeaderArguments,
 }
@@ -79,6 +109,8 @@ struct PlanArguments {
     /// Id of the cluster whose controller owns the app. Default: the uid of kube-system, where a cluster answers.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
+    #[command(flatten)]
+    configuration: ConfigArguments,
 }
 
 /// Runs the command of the process's arguments.
@@ -110,6 +142,7 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     telemetry::logs(arguments.log_format);
+    let settings = arguments.configuration.read()?;
     let health = Health::default();
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
@@ -121,7 +154,10 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let led = async {
         let election = arguments.leader.election(&client, &health);
-        let work = |fence| work(client, health.clone(), &arguments, fence, stop.clone());
+        let work = |fence| {
+            let (health, stop) = (health.clone(), stop.clone());
+            work(client, health, &arguments, settings, fence, stop)
+        };
         match election {
             // Stopped while it stood by, there was nothing to be done.
             Some(election) => election.lead(&stop, work).await?.unwrap_or(Ok(())),
@@ -145,6 +181,7 @@ async fn work(
     client: kube::Client,
     health: Health,
     arguments: &RunArguments,
+    settings: Settings,
     fence: Fence,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -156,12 +193,15 @@ async fn work(
     let scope = controller::Scope {
         cluster,
         namespaces: arguments.namespaces.set(),
+        cloudwatch_interval: Duration::from_secs(arguments.cloudwatch_interval_seconds),
+        settings,
     };
     let metrics = health.metrics.clone();
     let aws = Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await;
     let aws = Arc::new(aws.within(fence));
-    let prober = Prober::new(aws.clone(), arguments.edge_endpoint.clone())?;
-    controller::run(client, aws, prober, health, scope, stop).await;
+    let prober = Prober::new(&aws, arguments.edge_endpoint.clone())?;
+    let accounts = Accounts::new(aws);
+    controller::run(client, accounts, prober, health, scope, stop).await;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use kube::api::{Api, ListParams};
@@ -12,14 +13,19 @@ use kube::{Client, ResourceExt};
 
 use super::WatchBackoff;
 use crate::api::MultiRegionApp;
+use crate::settings::Settings;
 
-/// Which objects the controller works on, and who it is to AWS.
+/// Which objects the controller works on, who it is to AWS, and what that may cost.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// Id of the cluster in owner tags.
     pub cluster: String,
     /// Only these namespaces; all if there are none.
     pub namespaces: BTreeSet<String>,
+    /// Between two readings of an app's metrics; zero: none are read.
+    pub cloudwatch_interval: Duration,
+    /// Which account each namespace acts in.
+    pub settings: Settings,
 }
 
 type Events = BoxStream<'static, watcher::Result<Event<MultiRegionApp>>>;
