@@ -90,7 +90,8 @@ impl Repository {
     /// operator's.
     async fn is_in_sync(&self, world: &World, spec: &str) -> Result<()> {
         let live = world.get("shop").await?;
-        ensure!(live["spec"].to_string() == spec, "{}", live["spec"]);
+        let lives = live["spec"].to_string();
+        ensure!(lives == spec, "{lives}");
         let metadata = &live["metadata"];
         ensure!(
             metadata["labels"] == self.manifest["metadata"]["labels"],
@@ -105,7 +106,8 @@ impl Repository {
         for part in ["labels", "annotations", "finalizers", "generation"] {
             ensure!(again["metadata"][part] == metadata[part], "{part}: {again}");
         }
-        ensure!(again["spec"].to_string() == spec, "{}", again["spec"]);
+        let applied = again["spec"].to_string();
+        ensure!(applied == spec, "{applied}");
         owns_only_its_own(world).await
     }
 }

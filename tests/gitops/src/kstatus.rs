@@ -59,7 +59,10 @@ mod tests {
 
     use super::*;
 
-    fn object(observed: &Value, conditions: &[(&str, &str)]) -> Value {
+    /// Types and statuses.
+    type Conditions<'a> = &'a [(&'a str, &'a str)];
+
+    fn object(observed: &Value, conditions: Conditions<'_>) -> Value {
         let conditions: Vec<Value> = conditions
             .iter()
             .map(|(name, status)| json!({"type": name, "status": status, "reason": "R", "message": "m"}))
@@ -76,7 +79,7 @@ mod tests {
     fn the_rules_hold_in_their_order() {
         use Kstatus::{Current, Failed, InProgress};
         let ready = ("Ready", "True");
-        let table: [(Value, &[(&str, &str)], Kstatus); 10] = [
+        let table: [(Value, Conditions, Kstatus); 10] = [
             (json!(1), &[ready], InProgress),
             (json!(-1), &[], InProgress),
             (json!(2), &[ready], Current),
