@@ -116,9 +116,8 @@ async fn turn(
 
 /// The token that nobody has answered.
 fn asked(watch: &Watch, app: &MultiRegionApp) -> Option<String> {
-    let status = app.status.as_ref()?;
     // A token that is there when the object is new is recorded by its first pass.
-    status.observed_generation?;
+    let status = app.status.as_ref().filter(|status| status.is_observed())?;
     let token = app.annotations().get(ANNOTATION_DRILL)?;
     (Some(token) != watch.handled(status).drill.as_ref()).then(|| token.clone())
 }

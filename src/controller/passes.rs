@@ -113,6 +113,8 @@ struct Ended {
     /// Token of the reconcile annotation that it answers.
     token: Option<String>,
     deleting: bool,
+    /// Whether more than `suspend` changed since the app was converged, if that is known.
+    changed: Option<bool>,
 }
 
 impl Ended {
@@ -122,7 +124,7 @@ impl Ended {
         if self.token.is_some() {
             handled.reconcile.clone_from(&self.token);
         }
-        if previous.observed_generation.is_none() {
+        if !previous.is_observed() {
             let token = |annotation| app.annotations().get(annotation).cloned();
             handled.drill = token(ANNOTATION_DRILL);
             handled.force_writer = token(ANNOTATION_FORCE_WRITER);
@@ -135,6 +137,7 @@ impl Ended {
         match &self.ran {
             None => status::Result::Suspended {
                 deleting: self.deleting,
+                changed: self.changed,
             },
             Some(Ok(ran)) => status::Result::Ran {
                 app: &ran.app,
@@ -205,6 +208,7 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
         // A suspended app answers no token; the first pass after does.
         token: token.filter(|_| !app.spec.suspend),
         deleting,
+        changed: context.remember(app, |memory| memory.changed(&app.spec)),
     }
 }
 
@@ -230,7 +234,7 @@ fn reconcile_token(
         .as_ref()
         .and_then(|handled| handled.reconcile.clone());
     // A token that is there when the object is new is recorded, not acted on.
-    let forced = token.is_some() && token != handled && previous.observed_generation.is_some();
+    let forced = token.is_some() && token != handled && previous.is_observed();
     (forced, token.or(handled))
 }
 
@@ -368,18 +372,20 @@ async fn finish(
 ) -> Result<Pace, Error> {
     let watch = context.watch(app);
     let _writing = watch.writing.lock().await;
+    // The spec and the annotations may have changed meanwhile, which is the next pass's to tell.
+    let looked_at = app;
+    let generation = looked_at.metadata.generation.unwrap_or_default();
     // The probes may have written meanwhile.
     let Some(app) = &apps.get_opt(&app.name_any()).await? else {
         return Ok(Pace::Settled);
     };
     let previous = app.status.clone().unwrap_or_default();
-    let generation = app.metadata.generation.unwrap_or_default();
     let vitals = watch.vitals(app);
     let assessment = status::assess(&Situation {
         generation,
         previous: &previous,
         now: Timestamp::now(),
-        handled: ended.handled(app, &previous),
+        handled: ended.handled(looked_at, &previous),
         vitals: vitals.as_ref(),
         structure: None,
         rollout: ended.rollout().map(|rollout| Rolling {
@@ -402,6 +408,9 @@ async fn finish(
         });
     if let Some(outcome) = ended.outcome() {
         count(context, app, outcome, was_converged);
+        if is_ready(&assessment.status) {
+            context.remember(app, |memory| memory.converged(&looked_at.spec));
+        }
     }
     context.patch_status(apps, app, &assessment.status).await?;
     if let Some(outcome) = ended.outcome() {
@@ -411,6 +420,11 @@ async fn finish(
     // An edit or an annotation may ask for the writes to move.
     watch.wake();
     Ok(assessment.pace)
+}
+
+fn is_ready(status: &MultiRegionAppStatus) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|condition| condition.type_ == CONDITION_READY && condition.status == "True")
 }
 
 fn count(context: &Context, app: &MultiRegionApp, outcome: &Outcome, was_converged: bool) {

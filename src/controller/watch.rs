@@ -341,8 +341,7 @@ fn remembered(status: Option<&MultiRegionAppStatus>) -> Health {
 fn assessed(app: &MultiRegionApp, watch: &Watch) -> Option<MultiRegionAppStatus> {
     let previous = app.status.as_ref()?;
     // Before the first full pass there is nothing to say this beside.
-    previous.observed_generation?;
-    let vitals = watch.vitals(app)?;
+    let vitals = watch.vitals(app).filter(|_| previous.is_observed())?;
     let structure = watch.known().structure.clone();
     let status = status::assess(&Situation {
         generation: app.metadata.generation.unwrap_or_default(),

@@ -133,7 +133,7 @@ fn validated_by_hand(app: &App) -> bool {
 pub(super) fn of(situation: &Situation<'_>) -> Verdict {
     match &situation.result {
         Result::Probed => Verdict::Probed,
-        Result::Suspended { deleting } => Verdict::Suspended {
+        Result::Suspended { deleting, .. } => Verdict::Suspended {
             deleting: *deleting,
         },
         Result::Invalid(invalid) => Verdict::Stalled {
