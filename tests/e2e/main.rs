@@ -21,5 +21,6 @@ mod rollout;
 mod storm;
 mod telling;
 mod tenancy;
+mod traced;
 mod world;
 mod writes;
