@@ -149,7 +149,16 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(arguments: RunArguments) -> anyhow::Result<()> {
-    telemetry::logs(arguments.log_format);
+    let traces = telemetry::start(arguments.log_format);
+    let done = lead(arguments).await;
+    if let Some(traces) = traces {
+        tokio::task::spawn_blocking(move || traces.end()).await?;
+    }
+    done
+}
+
+/// Leads or stands by until it is asked to stop, or may not lead any more.
+async fn lead(arguments: RunArguments) -> anyhow::Result<()> {
     let settings = arguments.configuration.read()?;
     let health = Health::default();
     let stop = CancellationToken::new();

@@ -60,6 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "aws",
             "cloud",
             "health",
+            "metrics",
             "model",
             "plan",
             "reconcile",
@@ -111,6 +112,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("reqwest", &["health"]),
     ("axum", &["telemetry"]),
     ("prometheus_client", &["metrics"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_", &["telemetry"]),
+    ("tracing_opentelemetry", &["telemetry"]),
 ];
 
 /// Modules that decide, and so are functions of their arguments only.

@@ -139,6 +139,9 @@ pub struct DrillStatus {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Time>,
+    /// When the last drill that succeeded ended: this one, or one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_succeeded: Option<Time>,
     /// Milliseconds from the move to the first answer of the edge that named DR.
     #[serde(
         rename = "toDRMilliseconds",

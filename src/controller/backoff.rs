@@ -87,10 +87,15 @@ impl Memory {
         every_facet
     }
 
-    /// Of the differences found by a pass, those that the pass before had not found: one that waits is not another one.
-    pub(super) fn new_differences(&mut self, found: BTreeSet<String>) -> BTreeSet<String> {
+    /// Of the differences found by a pass, those that the pass before had not left: one that waits, or fails, is not
+    /// another one; one that was `corrected` and is found again is.
+    pub(super) fn new_differences(
+        &mut self,
+        found: BTreeSet<String>,
+        corrected: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
         let new = found.difference(&self.differing).cloned().collect();
-        self.differing = found;
+        self.differing = found.difference(corrected).cloned().collect();
         new
     }
 
@@ -217,6 +222,19 @@ mod tests {
         assert_eq!(memory.changed(&spec), Some(false));
         spec.function.memory_size_mib += 128;
         assert_eq!(memory.changed(&spec), Some(true));
+    }
+
+    #[test]
+    fn a_difference_is_new_again_once_it_was_corrected_and_not_while_it_waits() {
+        let mut memory = Memory::default();
+        let set = |keys: &[&str]| -> BTreeSet<String> {
+            keys.iter().map(|&key| key.to_owned()).collect()
+        };
+        let mut new = |found, corrected| memory.new_differences(set(found), &set(corrected));
+        assert_eq!(new(&["a", "b"], &["a"]), set(&["a", "b"]));
+        assert_eq!(new(&["a", "b"], &["a"]), set(&["a"]), "somebody undid it");
+        assert_eq!(new(&["b"], &["b"]), set(&[]));
+        assert_eq!(new(&["b"], &[]), set(&["b"]));
     }
 
     #[test]

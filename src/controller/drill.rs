@@ -87,6 +87,11 @@ async fn turn(
     let drill = DrillStatus {
         id: token.clone(),
         started: Some(now()),
+        last_succeeded: watch
+            .drill(status)
+            .as_ref()
+            .and_then(drill::last_success)
+            .map(Time),
         ..DrillStatus::default()
     };
     // A move under way sets the same epoch as the drill would: it ends first, and from then on others are held.
@@ -510,6 +515,7 @@ async fn end(
     drill.message.clone_from(&why.message);
     drill.phase = None;
     drill.finished = Some(now());
+    drill.last_succeeded = drill::last_success(&drill).map(Time);
     tracing::info!(app = %app.name_any(), drill = drill.id, result, reason = why.reason, message = why.message, "a drill ended");
     watch.set_drill(Some(drill.clone()));
     tell(context, watch).await;

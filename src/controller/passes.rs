@@ -1,5 +1,6 @@
 //! One pass of an app, and one of its deletion.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,6 @@ use jiff::Timestamp;
 use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
-use tracing::Instrument;
 
 use super::backoff::Believed;
 use super::{Context, Error, Memory, NotParsed, events};
@@ -19,7 +19,7 @@ use crate::api::{
 use crate::app::App;
 use crate::cloud::AwsCloud;
 use crate::model::{Failure, FailureKind, ResourceId, Snapshot, Wanted};
-use crate::plan::Step;
+use crate::plan::{Change, Step};
 use crate::reconcile::{self, Cloud, Options, Outcome, Seen};
 use crate::rollout::{self, Rollout};
 use crate::status::{self, Pace, Rolling, Situation};
@@ -182,12 +182,6 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
     let started = Instant::now();
     let previous = app.status.clone().unwrap_or_default();
     let (forced, token) = reconcile_token(app, &previous);
-    let span = tracing::info_span!(
-        "pass",
-        namespace = app.namespace(),
-        name = app.name_any(),
-        deleting
-    );
     let ran = if app.spec.suspend {
         None
     } else {
@@ -200,7 +194,7 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
                 .filter(|_| !forced),
             deleting,
         });
-        Some(ran(context, app, &previous, how).instrument(span).await)
+        Some(ran(context, app, &previous, how).await)
     };
     Ended {
         ran,
@@ -396,10 +390,9 @@ async fn finish(
     });
     watch.keep(assessment.structure.clone());
     let outcome = format!("{:?}", assessment.pace).to_lowercase();
-    context
-        .health
-        .metrics
-        .reconcile(&outcome, ended.started.elapsed());
+    tracing::Span::current().record("outcome", outcome.as_str());
+    let metrics = &context.health.metrics;
+    metrics.reconcile(&outcome, ended.started.elapsed());
     let was_converged = !ended.deleting
         && previous.conditions.iter().any(|condition| {
             condition.type_ == CONDITION_READY
@@ -413,6 +406,9 @@ async fn finish(
         }
     }
     context.patch_status(apps, app, &assessment.status).await?;
+    if assessment.pace.is_answered() {
+        metrics.passed(&app.uid().unwrap_or_default(), Timestamp::now());
+    }
     if let Some(outcome) = ended.outcome() {
         events::of_pass(&context.recorder, app, outcome, was_converged).await;
     }
@@ -435,10 +431,26 @@ fn count(context: &Context, app: &MultiRegionApp, outcome: &Outcome, was_converg
     // What waits is counted when it no longer does.
     let differing = || outcome.found.ready();
     let keys = differing().map(Step::key).collect();
-    let new = context.remember(app, |memory| memory.new_differences(keys));
+    let corrected = |step: &&Step| {
+        let mut applied = outcome.applied.iter();
+        applied.any(|applied| applied.id == step.id && applied.verb == step.change.verb())
+    };
+    let corrected = differing().filter(corrected).map(Step::key).collect();
+    let new = context.remember(app, |memory| memory.new_differences(keys, &corrected));
     if was_converged {
+        let (uid, now) = (app.uid().unwrap_or_default(), Timestamp::now());
         for step in differing().filter(|step| new.contains(&step.key())) {
-            metrics.drift(&step.id.kind, step.change.verb());
+            let difference = difference(step);
+            metrics.drift(&uid, &difference, &step.id.kind, step.change.verb(), now);
         }
     }
+}
+
+/// Tells a difference from others, also by what is wanted: new code is wanted once, what somebody undoes again and again.
+fn difference(step: &Step) -> String {
+    let mut hasher = DefaultHasher::new();
+    if let Change::Create { config } | Change::Update { config, .. } = &step.change {
+        config.to_string().hash(&mut hasher);
+    }
+    format!("{} {:x}", step.key(), hasher.finish())
 }

@@ -78,6 +78,13 @@ pub enum Pace {
     Person,
 }
 
+impl Pace {
+    /// Whether AWS answered, whatever it said of the app.
+    pub fn is_answered(self) -> bool {
+        !matches!(self, Self::Recover | Self::Denied)
+    }
+}
+
 impl Verdict {
     pub(super) fn pace(&self) -> Pace {
         match self {

@@ -25,5 +25,6 @@ mod sharing;
 mod storm;
 mod telling;
 mod tenancy;
+mod traced;
 mod world;
 mod writes;
