@@ -35,7 +35,7 @@ test: ## Run everything: format, clippy, generated files, unit, property, emulat
 	@hack/test.sh
 
 .PHONY: generate
-generate: programs ## Write the generated files again: CRD and IAM policy
+generate: programs ## Write the generated files again: CRD, RBAC, IAM policy and manifest reference
 	@hack/generate.sh .
 
 .PHONY: bench

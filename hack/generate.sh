@@ -18,3 +18,4 @@ write() {
 write crds/multiregionapps.multiregion.dev.yaml "$multiregion" crd
 write deploy/rbac.yaml "$multiregion" rbac
 write deploy/iam-policy.json "$multiregion" iam-policy
+write docs/reference.md "$multiregion" reference

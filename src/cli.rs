@@ -6,6 +6,7 @@ pub mod iam_policy;
 mod leader;
 mod plan;
 pub mod rbac;
+mod reference;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +46,9 @@ enum Command {
     Rbac,
     /// Print the least IAM policy that the controller needs.
     IamPolicy(iam_policy::IamPolicyArguments),
+    /// Print the manifest reference, as it is in docs/.
+    #[command(hide = true)]
+    Reference,
 }
 
 #[derive(Args, Debug)]
@@ -91,6 +95,7 @@ pub async fn main() -> ExitCode {
         Command::Crd => print(&api::crd_yaml()),
         Command::Rbac => print(&rbac::yaml()),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
+        Command::Reference => print(&reference::markdown()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -182,3 +187,6 @@ async fn stop_on_signal(stop: CancellationToken) {
     tracing::info!("stopping: passes under way are ended");
     stop.cancel();
 }
+
+#[cfg(test)]
+mod tests;
