@@ -40,6 +40,8 @@ pub const US_EAST_1: &str = "us-east-1";
 
 /// Metadata of every object that the controller writes.
 pub const WRITTEN_BY: &str = "multiregion-written-by";
+/// Id of our replication rule, which is also the `RuleId` of its metrics.
+pub const REPLICATION_RULE: &str = "multiregion";
 /// The object by which the replication lag of the static files is measured; under no path that is served.
 pub const HEARTBEAT_OBJECT: &str = ".multiregion/heartbeat";
 
@@ -73,6 +75,7 @@ type Recorder = Arc<dyn Fn(&CallRecord) + Send + Sync>;
 pub struct Clients {
     pub acm: aws_sdk_acm::Client,
     pub cloudfront: aws_sdk_cloudfront::Client,
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub iam: aws_sdk_iam::Client,
     pub key_value_stores: aws_sdk_cloudfrontkeyvaluestore::Client,
@@ -96,6 +99,7 @@ impl Clients {
         Self {
             acm: aws_sdk_acm::Client::new(&config),
             cloudfront: aws_sdk_cloudfront::Client::new(&config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
             key_value_stores: key_value_stores(&config),

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,15 @@ struct RunArguments {
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Seconds between two readings of an app's CloudWatch metrics, each of which AWS bills; a fifth of it while one of
+    /// its regions is unhealthy. 0: none are read.
+    #[arg(
+        long,
+        env = "MULTIREGION_CLOUDWATCH_INTERVAL_SECONDS",
+        default_value_t = controller::evidence::INTERVAL.as_secs(),
+        value_parser = clap::value_parser!(u64).range(..=86_400)
+    )]
+    cloudwatch_interval_seconds: u64,
     #[command(flatten)]
     leader: leader::LeaderArguments,
 }
@@ -161,6 +171,7 @@ async fn work(
     let scope = controller::Scope {
         cluster,
         namespace: arguments.namespace.clone(),
+        cloudwatch_interval: Duration::from_secs(arguments.cloudwatch_interval_seconds),
     };
     let metrics = health.metrics.clone();
     let aws = Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await;

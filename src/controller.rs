@@ -4,6 +4,7 @@ mod backoff;
 mod drill;
 pub mod election;
 mod events;
+pub mod evidence;
 mod lease;
 mod passes;
 mod watch;
@@ -112,13 +113,15 @@ pub async fn cluster_id(client: &Client) -> Result<String, StartError> {
     namespace.uid().ok_or(StartError::NoUid)
 }
 
-/// Which objects the controller works on, and who it is to AWS.
+/// Which objects the controller works on, who it is to AWS, and what that may cost.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// Id of the cluster in owner tags.
     pub cluster: String,
     /// Only this namespace; all if absent.
     pub namespace: Option<String>,
+    /// Between two readings of an app's metrics; zero: none are read.
+    pub cloudwatch_interval: Duration,
 }
 
 /// Runs until `stop`, then lets the passes under way end.
@@ -130,7 +133,11 @@ pub async fn run(
     scope: Scope,
     stop: CancellationToken,
 ) {
-    let Scope { cluster, namespace } = scope;
+    let Scope {
+        cluster,
+        namespace,
+        cloudwatch_interval,
+    } = scope;
     let apps: Api<MultiRegionApp> = match namespace {
         Some(namespace) => Api::namespaced(client.clone(), &namespace),
         None => Api::all(client.clone()),
@@ -160,6 +167,9 @@ pub async fn run(
         stop: stop.clone(),
         memories: Mutex::default(),
     });
+    let readings = evidence::readings(context.clone(), cloudwatch_interval);
+    let (fence, end) = (context.aws.fence().clone(), stop.clone());
+    tokio::spawn(async move { end.run_until_cancelled(fence.hold(readings)).await });
     // Status patches wake nothing: they change none of these.
     let meaningful = predicates::generation
         .combine(predicates::annotations)

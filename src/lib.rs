@@ -7,7 +7,7 @@
 //! | [`cli`] | the commands |
 //! | [`controller`] | the Kubernetes side: leader election, watch, passes, the one status patch, events |
 //! | [`status`] | what a pass came to, as conditions; pure |
-//! | [`health`] | what probes and heartbeats add up to, and whether the writes should move; pure, but for its probes |
+//! | [`health`] | what probes, heartbeats and CloudWatch add up to, and whether the writes should move; pure, but for its messengers |
 //! | [`cloud`] | AWS as the engine sees it |
 //! | [`reconcile`] | one pass: observe, plan, apply |
 //! | [`topology`] | the picture: every resource an app should have; pure |

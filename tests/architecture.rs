@@ -98,7 +98,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "k8s_openapi",
         &["api", "controller", "cli", "status", "validate"],
     ),
-    // Of health only the probes and heartbeats, see below.
+    // Of health only its messengers, see below.
     ("aws_", &["aws", "resources", "cloud", "health"]),
     (
         "tokio",
@@ -116,7 +116,11 @@ const PURE: &[&str] = &[
 ];
 
 /// What goes out into the world for a module that decides.
-const MESSENGERS: &[&str] = &["src/health/probe.rs", "src/health/heartbeat.rs"];
+const MESSENGERS: &[&str] = &[
+    "src/health/probe.rs",
+    "src/health/heartbeat.rs",
+    "src/health/cloudwatch.rs",
+];
 
 /// What a pure module does without: a clock, an environment, chance, files, a runtime.
 const IMPURE: &[&str] = &[

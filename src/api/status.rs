@@ -93,6 +93,10 @@ pub struct WriterStatus {
     /// The same in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Whether it is so by the annotation force-writer, against what the spec prefers. It stays, whatever `reason` says
+    /// meanwhile, until the annotation failback, an edit of `failover.writes` or a failure moves the writes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
     /// ARN of the key value store; a move of the writes needs no other call to find it.
     #[serde(rename = "storeARN", default, skip_serializing_if = "Option::is_none")]
     pub store_arn: Option<String>,

@@ -8,6 +8,7 @@ mod bad_days;
 mod credentials;
 mod domains;
 mod drills;
+mod evidence;
 mod graph;
 mod health;
 mod leaders;
