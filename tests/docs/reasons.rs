@@ -216,17 +216,15 @@ fn literals(source: &str) -> BTreeSet<String> {
     let mut rest = code;
     while let Some(start) = rest.find(['"', '/', '\'']) {
         let (before, here) = rest.split_at(start);
-        rest = if here.starts_with("//") {
-            here.split_once('\n').map_or("", |(_, below)| below)
-        } else if here.starts_with("'\"'") {
+        rest = if let Some(comment) = here.strip_prefix("//") {
+            comment.split_once('\n').map_or("", |(_, below)| below)
+        } else if let Some(behind) = here.strip_prefix("'\"'") {
             // The quote as a character.
-            &here[3..]
-        } else if here.starts_with('"') {
-            assert!(
-                !before.ends_with(['r', '#']),
-                "raw strings are not understood here"
-            );
-            let (literal, behind) = literal(&here[1..]);
+            behind
+        } else if let Some(inside) = here.strip_prefix('"') {
+            let raw = before.ends_with(['r', '#']);
+            assert!(!raw, "raw strings are not understood here");
+            let (literal, behind) = literal(inside);
             if is_word(literal) {
                 found.insert(literal.to_owned());
             }
