@@ -1,10 +1,12 @@
 //! How soon an app is looked at again, and what need not be read again then.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use crate::api::MultiRegionAppSpec;
 use crate::model::Snapshot;
 use crate::status::Pace;
 
@@ -14,6 +16,8 @@ const SETTLED: Duration = Duration::from_secs(600);
 const VERIFY: Duration = Duration::from_secs(30);
 /// Every so many passes all facets are read.
 const EVERY_FACET: u32 = 6;
+/// For so long after it was misled an app reads everything itself.
+const MISLED: Duration = Duration::from_secs(3600);
 /// For so long after a complete read the passes of an app that is not yet settled read only what is not at rest.
 const BELIEVED: Duration = Duration::from_secs(30);
 
@@ -37,15 +41,45 @@ pub(super) struct Memory {
     passes: u32,
     /// The pace of the last pass, and how often in a row it was the same.
     last: Option<Pace>,
+    /// When a difference was believed that was none.
+    misled: Option<Instant>,
+    /// A change of the last pass is to be checked.
+    verifying: bool,
     repeats: u32,
     deleting: bool,
     /// Differences that the last pass found.
     differing: BTreeSet<String>,
     /// Kept only until the app settles.
     believed: Option<Believed>,
+    /// Digest of the spec that AWS was as declared by.
+    converged: Option<u64>,
+}
+
+/// Of all but `suspend`.
+fn digest(spec: &MultiRegionAppSpec) -> Option<u64> {
+    let spec = MultiRegionAppSpec {
+        suspend: false,
+        ..spec.clone()
+    };
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(&spec).ok()?.hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 impl Memory {
+    /// Whether the next pass may believe what was read for other apps a moment ago: it checks no change of its own, and
+    /// nothing was left to do.
+    pub(super) fn may_believe(&self) -> bool {
+        let misled = self.misled.is_some_and(|at| at.elapsed() < MISLED);
+        !misled && !self.verifying && self.last.is_none_or(|pace| pace == Pace::Settled)
+    }
+
+    /// Notes that a difference that was believed was none. Once, a write of ours or AWS's own delay may have overtaken the
+    /// reading; but where readings tell something else than single reads do, they only cost.
+    pub(super) fn was_misled(&mut self) {
+        self.misled = Some(Instant::now());
+    }
+
     /// Counts a pass; says whether it is one that reads every facet.
     pub(super) fn begin_pass(&mut self) -> bool {
         let every_facet = self.passes.is_multiple_of(EVERY_FACET);
@@ -79,6 +113,16 @@ impl Memory {
         self.believed = Some(believed);
     }
 
+    /// AWS is, or was once, as `spec` declares.
+    pub(super) fn converged(&mut self, spec: &MultiRegionAppSpec) {
+        self.converged = digest(spec);
+    }
+
+    /// Whether `spec` declares anything else than what AWS was as, if that is remembered.
+    pub(super) fn changed(&self, spec: &MultiRegionAppSpec) -> Option<bool> {
+        self.converged.map(|_| self.converged != digest(spec))
+    }
+
     /// How long to wait, with ± 10 % against apps that move in step.
     pub(super) fn next(&mut self, pace: Pace) -> Duration {
         self.repeats = if self.last == Some(pace) {
@@ -87,12 +131,14 @@ impl Memory {
             0
         };
         self.last = Some(pace);
+        self.verifying = false;
         delay(pace, self.repeats).mul_f64(rand::rng().random_range(0.9..1.1))
     }
 
     /// As [`Memory::next`], for a pass that has just changed something and found nothing left to do.
     pub(super) fn verify(&mut self) -> Duration {
         self.last = None;
+        self.verifying = true;
         // The check is of everything.
         self.passes = 0;
         VERIFY
@@ -143,6 +189,34 @@ mod tests {
             passes,
             [true, false, false, false, false, false, true, false]
         );
+    }
+
+    #[test]
+    fn others_readings_are_believed_only_while_nothing_is_to_be_done_or_checked() {
+        let mut memory = Memory::default();
+        assert!(memory.may_believe(), "a restart is no reason not to");
+        memory.next(Pace::Waiting);
+        assert!(!memory.may_believe());
+        memory.next(Pace::Settled);
+        assert!(memory.may_believe());
+        memory.verify();
+        assert!(!memory.may_believe(), "a change is checked at first hand");
+        memory.next(Pace::Settled);
+        assert!(memory.may_believe());
+        memory.was_misled();
+        assert!(!memory.may_believe());
+    }
+
+    #[test]
+    fn suspending_is_no_change_of_what_is_declared() {
+        let mut memory = Memory::default();
+        let mut spec = MultiRegionAppSpec::default();
+        assert_eq!(memory.changed(&spec), None);
+        memory.converged(&spec);
+        spec.suspend = true;
+        assert_eq!(memory.changed(&spec), Some(false));
+        spec.function.memory_size_mib += 128;
+        assert_eq!(memory.changed(&spec), Some(true));
     }
 
     #[test]
