@@ -19,6 +19,7 @@ write crds/multiregionapps.multiregion.dev.yaml "$multiregion" crd
 write deploy/base/crd.yaml "$multiregion" crd
 write deploy/base/rbac.yaml "$multiregion" rbac
 write deploy/iam-policy.json "$multiregion" iam-policy
+write docs/reference.md "$multiregion" reference
 
 # What the chart carries, as it may not reach outside of its folder.
 chart=charts/multiregion-operator/files

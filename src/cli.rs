@@ -7,6 +7,7 @@ mod leader;
 pub mod namespaces;
 mod plan;
 pub mod rbac;
+mod reference;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +54,9 @@ enum Command {
     Rbac(namespaces::NamespaceArguments),
     /// Print the least IAM policy that the controller needs.
     IamPolicy(iam_policy::IamPolicyArguments),
+    /// Print the manifest reference, as it is in docs/.
+    #[command(hide = true)]
+    Reference,
 }
 
 /// The operator's configuration.
@@ -131,6 +135,7 @@ pub async fn main() -> ExitCode {
         Command::Crd => print(&api::crd_yaml()),
         Command::Rbac(arguments) => print(&rbac::yaml(&arguments.set())),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
+        Command::Reference => print(&reference::markdown()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -265,3 +270,6 @@ async fn stop_on_signal(stop: CancellationToken) {
     tracing::info!("stopping: passes under way are ended");
     stop.cancel();
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //!
 //! Each test has a namespace, an AWS account and an operator of its own; every test ends with a pass that writes nothing.
 
+mod adoption;
 mod annotation;
 mod bad_days;
 mod credentials;
