@@ -78,12 +78,7 @@ impl Readings {
             return;
         }
         let now = Timestamp::now();
-        let asked = due.iter().enumerate();
-        let asked = asked.flat_map(|(app, due)| due.queries.iter().map(move |query| (app, query)));
-        let mut regions: BTreeMap<&str, Vec<(usize, &Query)>> = BTreeMap::new();
-        for (app, query) in asked {
-            regions.entry(&query.region).or_default().push((app, query));
-        }
+        let regions = by_region(due.iter().map(|due| due.queries.as_slice()));
         let pass = process(&context.aws, &context.cluster);
         let of_regions = regions
             .iter()
@@ -151,6 +146,19 @@ impl Readings {
     }
 }
 
+/// What is asked in each region, with the number of the app that it is asked for.
+fn by_region<'a>(
+    apps: impl Iterator<Item = &'a [Query]>,
+) -> BTreeMap<&'a str, Vec<(usize, &'a Query)>> {
+    let mut regions: BTreeMap<&str, Vec<(usize, &Query)>> = BTreeMap::new();
+    for (app, queries) in apps.enumerate() {
+        for query in queries {
+            regions.entry(&query.region).or_default().push((app, query));
+        }
+    }
+    regions
+}
+
 /// What is asked for an app that has a distribution.
 async fn queries(context: &Context, app: &MultiRegionApp) -> Vec<Query> {
     let distribution = app
@@ -199,5 +207,61 @@ fn process(aws: &Arc<Aws>, cluster: &str) -> Pass {
 async fn tell(context: &Arc<Context>, watch: &Watch) {
     if let Err(error) = context.tell(watch).await {
         tracing::warn!(app = %watch.object, error = %crate::chain(&error), "the status could not be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_due_every_fifth_turn_a_sick_one_at_each_and_a_new_one_at_once() {
+        let mut readings = Readings {
+            turn: 7,
+            ..Readings::default()
+        };
+        assert!(readings.is_due("new", false));
+        readings.read.insert("read".into(), 7);
+        let due = |readings: &Readings, unhealthy| readings.is_due("read", unhealthy);
+        assert!(!due(&readings, true), "twice in one turn");
+        let turns: Vec<(u64, bool, bool)> = (8..=12)
+            .map(|turn| {
+                readings.turn = turn;
+                (turn, due(&readings, false), due(&readings, true))
+            })
+            .collect();
+        let expected = (8..=12).map(|turn| (turn, turn == 12, true));
+        assert!(turns.iter().copied().eq(expected), "{turns:?}");
+    }
+
+    #[test]
+    fn all_apps_share_the_calls_of_a_region() {
+        let query = |region: &str| Query {
+            figure: Figure::Pending,
+            region: region.into(),
+            namespace: "AWS/S3",
+            metric: "OperationsPendingReplication",
+            dimensions: Vec::new(),
+            statistic: "Maximum",
+            unit: 1.0,
+        };
+        let apps: Vec<Vec<Query>> = (0..120)
+            .map(|_| {
+                let regions = ["us-east-1", "us-west-2"].into_iter();
+                regions.flat_map(|region| vec![query(region); 6]).collect()
+            })
+            .collect();
+        let regions = by_region(apps.iter().map(Vec::as_slice));
+        assert_eq!(regions.len(), 2);
+        for asked in regions.values() {
+            assert_eq!(asked.len(), 720);
+            assert_eq!(asked.chunks(MOST_QUERIES).count(), 2, "not 120");
+            assert!(
+                asked
+                    .iter()
+                    .enumerate()
+                    .all(|(number, (app, _))| *app == number / 6)
+            );
+        }
     }
 }
