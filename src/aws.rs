@@ -3,6 +3,7 @@
 //! Every call goes through [`Pass::call`], which keeps the account's rate limits, the region's breaker and the
 //! metrics, and turns the SDK's error into a [`Failure`]. No SDK type leaves this module and `resources`.
 
+pub mod accounts;
 mod credentials;
 pub mod error;
 pub mod fence;
@@ -16,9 +17,11 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_cloudfrontkeyvaluestore::config::endpoint::{
     Endpoint, EndpointFuture, Params, ResolveEndpoint,
 };
@@ -31,6 +34,8 @@ use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 use crate::model::{Failure, FailureKind, GLOBAL, Owner};
+use accounts::{Role, account_of_role};
+use credentials::{AssumedRole, Chain, Kept, Regions};
 use fence::Fence;
 use limits::Limits;
 use tags::OwnerKey;
@@ -141,11 +146,11 @@ impl ResolveEndpoint for AtEndpoint {
     }
 }
 
-/// One AWS account as the process's credentials see it; shared by all apps.
+/// One AWS account as one identity's credentials see it; shared by all apps that act in it.
 pub struct Aws {
     base: SdkConfig,
     clients: Mutex<HashMap<String, Arc<Clients>>>,
-    limits: Limits,
+    limits: Arc<Limits>,
     recorder: Recorder,
     fence: Fence,
     account: OnceCell<String>,
@@ -157,7 +162,9 @@ impl Aws {
     /// may come later.
     pub async fn from_environment(recorder: Recorder) -> Self {
         let base = aws_config::defaults(BehaviorVersion::latest())
-            .credentials_provider(credentials::Chain::default())
+            .credentials_provider(Kept::new(Chain::default()))
+            // They are kept by their provider.
+            .identity_cache(IdentityCache::no_cache())
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(3)
@@ -179,11 +186,30 @@ impl Aws {
         Self {
             base,
             clients: Mutex::default(),
-            limits: Limits::default(),
+            limits: Arc::default(),
             recorder,
             fence: Fence::default(),
             account: OnceCell::new(),
             memory: Mutex::default(),
+        }
+    }
+
+    /// The account of `role`, which is assumed with this one's credentials.
+    fn assuming(&self, role: &Role, regions: Regions, limits: Arc<Limits>) -> Self {
+        let (base, recorder) = (self.base.clone(), self.recorder.clone());
+        let assumed = AssumedRole::new(base, role.clone(), regions, recorder);
+        let base = self
+            .base
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(Kept::new(assumed)))
+            .identity_cache(IdentityCache::no_cache())
+            .build();
+        let account = account_of_role(&role.arn).map(str::to_owned);
+        Self {
+            limits,
+            fence: self.fence.clone(),
+            account: OnceCell::new_with(account),
+            ..Self::new(base, self.recorder.clone())
         }
     }
 
@@ -216,7 +242,7 @@ impl Aws {
         self.base.endpoint_url()
     }
 
-    /// The process's credentials, for requests that the SDK has no client for; cached and refreshed by their provider.
+    /// The account's credentials, for requests that the SDK has no client for; cached and refreshed by their provider.
     pub(crate) async fn credentials(&self) -> Result<aws_credential_types::Credentials, String> {
         use aws_credential_types::provider::ProvideCredentials;
         let provider = self
@@ -229,7 +255,7 @@ impl Aws {
             .map_err(|error| crate::chain(&error))
     }
 
-    /// The account id, asked once a process from the regional STS of `region` (the global one is us-east-1's).
+    /// The account id, which a role's ARN tells; else asked once a process from the regional STS of `region` (the global one is us-east-1's).
     pub async fn account(&self, pass: &Pass, region: &str) -> Result<String, Failure> {
         let ask = || async {
             let clients = self.clients(region);

@@ -4,6 +4,7 @@ mod drill;
 mod graph;
 pub mod iam_policy;
 mod leader;
+pub mod namespaces;
 mod plan;
 pub mod rbac;
 
@@ -17,8 +18,10 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::Aws;
+use crate::aws::accounts::Accounts;
 use crate::aws::fence::Fence;
 use crate::health::probe::Prober;
+use crate::settings::{self, Settings};
 use crate::telemetry::{self, Health, LogFormat, Standing};
 use crate::{api, controller};
 
@@ -43,9 +46,25 @@ enum Command {
     /// Print the definition of MultiRegionApp.
     Crd,
     /// Print the RBAC that the controller runs with.
-    Rbac,
+    Rbac(namespaces::NamespaceArguments),
     /// Print the least IAM policy that the controller needs.
     IamPolicy(iam_policy::IamPolicyArguments),
+}
+
+/// The operator's configuration.
+#[derive(Args, Clone, Debug)]
+struct ConfigArguments {
+    /// File with the operator's configuration: which namespace acts in which AWS account. Default: all as this process.
+    #[arg(long, env = "MULTIREGION_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArguments {
+    fn read(&self) -> Result<Settings, settings::Error> {
+        // An empty variable names no file.
+        let file = self.config.as_deref();
+        Settings::read(file.filter(|file| !file.as_os_str().is_empty()))
+    }
 }
 
 #[derive(Args, Debug)]
@@ -56,9 +75,8 @@ struct RunArguments {
     /// Id of this cluster in owner tags; the same id in two clusters makes them one owner. Default: the uid of kube-system.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
-    /// Watch only this namespace. Default: all.
-    #[arg(long, env = "MULTIREGION_NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    namespaces: namespaces::NamespaceArguments,
     /// Where distributions are served, in place of their own names; for an emulated AWS only.
     #[arg(long, env = "MULTIREGION_EDGE_ENDPOINT", hide = true)]
     edge_endpoint: Option<String>,
@@ -75,6 +93,8 @@ struct RunArguments {
     )]
     cloudwatch_interval_seconds: u64,
     #[command(flatten)]
+    configuration: ConfigArguments,
+    #[command(flatten)]
     leader: leader::LeaderArguments,
 }
 
@@ -89,6 +109,8 @@ struct PlanArguments {
     /// Id of the cluster whose controller owns the app. Default: the uid of kube-system, where a cluster answers.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
+    #[command(flatten)]
+    configuration: ConfigArguments,
 }
 
 /// Runs the command of the process's arguments.
@@ -99,7 +121,7 @@ pub async fn main() -> ExitCode {
         Command::Graph(arguments) => graph::run(arguments).await,
         Command::Drill(arguments) => drill::run(arguments).await,
         Command::Crd => print(&api::crd_yaml()),
-        Command::Rbac => print(&rbac::yaml()),
+        Command::Rbac(arguments) => print(&rbac::yaml(&arguments.set())),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
     };
     done.unwrap_or_else(|error| {
@@ -120,6 +142,7 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     telemetry::logs(arguments.log_format);
+    let settings = arguments.configuration.read()?;
     let health = Health::default();
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
@@ -131,7 +154,10 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let led = async {
         let election = arguments.leader.election(&client, &health);
-        let work = |fence| work(client, health.clone(), &arguments, fence, stop.clone());
+        let work = |fence| {
+            let (health, stop) = (health.clone(), stop.clone());
+            work(client, health, &arguments, settings, fence, stop)
+        };
         match election {
             // Stopped while it stood by, there was nothing to be done.
             Some(election) => election.lead(&stop, work).await?.unwrap_or(Ok(())),
@@ -155,6 +181,7 @@ async fn work(
     client: kube::Client,
     health: Health,
     arguments: &RunArguments,
+    settings: Settings,
     fence: Fence,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -165,14 +192,16 @@ async fn work(
     tracing::info!(cluster, "works");
     let scope = controller::Scope {
         cluster,
-        namespace: arguments.namespace.clone(),
+        namespaces: arguments.namespaces.set(),
         cloudwatch_interval: Duration::from_secs(arguments.cloudwatch_interval_seconds),
+        settings,
     };
     let metrics = health.metrics.clone();
     let aws = Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await;
     let aws = Arc::new(aws.within(fence));
-    let prober = Prober::new(aws.clone(), arguments.edge_endpoint.clone())?;
-    controller::run(client, aws, prober, health, scope, stop).await;
+    let prober = Prober::new(&aws, arguments.edge_endpoint.clone())?;
+    let accounts = Accounts::new(aws);
+    controller::run(client, accounts, prober, health, scope, stop).await;
     Ok(())
 }
 

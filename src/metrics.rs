@@ -281,5 +281,6 @@ fn failure_label(kind: FailureKind) -> &'static str {
         FailureKind::Foreign => "foreign",
         FailureKind::DeletionProtected => "deletion_protected",
         FailureKind::NotYet => "not_yet",
+        FailureKind::NotAllowed => "not_allowed",
     }
 }

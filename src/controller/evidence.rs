@@ -28,8 +28,15 @@ const GATHER: Duration = Duration::from_secs(1);
 struct Due {
     watch: Arc<Watch>,
     app: Arc<MultiRegionApp>,
+    /// The account that it acts in.
+    aws: Arc<Aws>,
     queries: Vec<Query>,
 }
+
+/// An account, by where its one value is, and a region: what one call can read.
+type Place<'a> = (usize, &'a str);
+/// What is asked, with the number of the app that it is asked for.
+type Asked<'a> = Vec<(usize, &'a Query)>;
 
 /// Readings, `every` so often an app, until the process ends; none at all if that is zero.
 pub(super) async fn readings(context: Arc<Context>, every: Duration) {
@@ -67,8 +74,8 @@ struct Readings {
     turn: u64,
     /// The turn of each app's last reading, by uid.
     read: HashMap<String, u64>,
-    /// Why CloudWatch could not be read, by region, as it was last logged.
-    failing: HashMap<String, FailureKind>,
+    /// Why CloudWatch could not be read, by account and region, as it was last logged.
+    failing: HashMap<(String, String), FailureKind>,
 }
 
 impl Readings {
@@ -78,14 +85,26 @@ impl Readings {
             return;
         }
         let now = Timestamp::now();
-        let regions = by_region(due.iter().map(|due| due.queries.as_slice()));
-        let pass = process(&context.aws, &context.cluster);
-        let of_regions = regions
+        let of_apps = due.iter().map(|due| {
+            let account = Arc::as_ptr(&due.aws).addr();
+            (account, due.queries.as_slice())
+        });
+        let mut places: BTreeMap<Place<'_>, (Pass, Asked<'_>)> = BTreeMap::new();
+        for (place, asked) in by_place(of_apps) {
+            // All who are asked for at one place act in one account.
+            if let Some((app, _)) = asked.first() {
+                let pass = process(&due[*app].aws, &context.cluster);
+                places.insert(place, (pass, asked));
+            }
+        }
+        let of_places = places
             .iter()
-            .map(|(region, asked)| of_region(&pass, region, asked, now));
+            .map(|((_, region), (pass, asked))| of_region(pass, region, asked, now));
+        let read = join_all(of_places).await;
         let mut answers: Vec<Vec<(Figure, Series)>> = due.iter().map(|_| Vec::new()).collect();
-        for (region, (read, failure)) in regions.keys().zip(join_all(of_regions).await) {
-            self.note(region, failure);
+        for (((_, region), (pass, _)), (read, failure)) in places.iter().zip(read) {
+            let account = pass.aws().account(pass, region).await.unwrap_or_default();
+            self.note(account, region, failure);
             for (app, figure, series) in read {
                 answers[app].push((figure, series));
             }
@@ -113,13 +132,14 @@ impl Readings {
             .map(async |(uid, watch, app)| {
                 let queries = queries(context, &app).await;
                 let due = Due {
+                    aws: context.aws(&app).ok()?,
                     watch,
                     app,
                     queries,
                 };
-                (uid, due)
+                Some((uid, due))
             });
-        let mut due = join_all(asking).await;
+        let mut due: Vec<(String, Due)> = join_all(asking).await.into_iter().flatten().collect();
         due.retain(|(_, due)| !due.queries.is_empty());
         let turn = self.turn;
         self.read
@@ -135,28 +155,30 @@ impl Readings {
     }
 
     /// Says once that a region's CloudWatch cannot be read, and why.
-    fn note(&mut self, region: &str, failure: Option<Failure>) {
+    fn note(&mut self, account: String, region: &str, failure: Option<Failure>) {
+        let place = (account.clone(), region.to_owned());
         let Some(failure) = failure else {
-            self.failing.remove(region);
+            self.failing.remove(&place);
             return;
         };
-        if self.failing.insert(region.to_owned(), failure.kind) != Some(failure.kind) {
-            tracing::warn!(region, error = %failure, "CloudWatch cannot be read: conditions go by probes and heartbeats alone");
+        if self.failing.insert(place, failure.kind) != Some(failure.kind) {
+            tracing::warn!(account, region, error = %failure, "CloudWatch cannot be read: conditions go by probes and heartbeats alone");
         }
     }
 }
 
-/// What is asked in each region, with the number of the app that it is asked for.
-fn by_region<'a>(
-    apps: impl Iterator<Item = &'a [Query]>,
-) -> BTreeMap<&'a str, Vec<(usize, &'a Query)>> {
-    let mut regions: BTreeMap<&str, Vec<(usize, &Query)>> = BTreeMap::new();
-    for (app, queries) in apps.enumerate() {
+/// What is asked at each place.
+fn by_place<'a>(
+    apps: impl Iterator<Item = (usize, &'a [Query])>,
+) -> BTreeMap<Place<'a>, Asked<'a>> {
+    let mut places: BTreeMap<Place<'a>, Asked<'a>> = BTreeMap::new();
+    for (app, (account, queries)) in apps.enumerate() {
         for query in queries {
-            regions.entry(&query.region).or_default().push((app, query));
+            let place = (account, query.region.as_str());
+            places.entry(place).or_default().push((app, query));
         }
     }
-    regions
+    places
 }
 
 /// What is asked for an app that has a distribution.
@@ -235,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn all_apps_share_the_calls_of_a_region() {
+    fn all_apps_of_an_account_share_the_calls_of_a_region() {
         let query = |region: &str| Query {
             figure: Figure::Pending,
             region: region.into(),
@@ -245,23 +267,22 @@ mod tests {
             statistic: "Maximum",
             unit: 1.0,
         };
-        let apps: Vec<Vec<Query>> = (0..120)
+        let apps: Vec<Vec<Query>> = (0..240)
             .map(|_| {
                 let regions = ["us-east-1", "us-west-2"].into_iter();
                 regions.flat_map(|region| vec![query(region); 6]).collect()
             })
             .collect();
-        let regions = by_region(apps.iter().map(Vec::as_slice));
-        assert_eq!(regions.len(), 2);
-        for asked in regions.values() {
+        // Every other one acts in another account.
+        let of_accounts = (0..)
+            .zip(&apps)
+            .map(|(app, queries)| (app % 2, queries.as_slice()));
+        let places = by_place(of_accounts);
+        assert_eq!(places.len(), 4);
+        for ((account, _), asked) in &places {
             assert_eq!(asked.len(), 720);
             assert_eq!(asked.chunks(MOST_QUERIES).count(), 2, "not 120");
-            assert!(
-                asked
-                    .iter()
-                    .enumerate()
-                    .all(|(number, (app, _))| *app == number / 6)
-            );
+            assert!(asked.iter().all(|(app, _)| app % 2 == *account));
         }
     }
 }

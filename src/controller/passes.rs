@@ -71,6 +71,11 @@ pub(super) async fn cleanup(
         context.forget(&app);
         return Ok(Action::await_change());
     }
+    // What was refused from the beginning has nothing in AWS that a deletion could wait for.
+    if context.allowed(&app).is_err() && never_made(&app) {
+        context.forget(&app);
+        return Ok(Action::await_change());
+    }
     if !app.spec.suspend && context.remember(&app, Memory::begin_deletion) {
         context.end_heartbeats(&app).await;
     }
@@ -86,6 +91,16 @@ pub(super) async fn cleanup(
     Err(Error::StillDeleting(
         context.remember(&app, |memory| memory.next(pace)),
     ))
+}
+
+/// Whether no pass has found or made anything.
+fn never_made(app: &MultiRegionApp) -> bool {
+    app.status.as_ref().is_none_or(|status| {
+        status.inventory.is_empty()
+            && status.distribution.is_none()
+            && status.regions.is_empty()
+            && status.retained.is_empty()
+    })
 }
 
 /// A pass that ended.
@@ -214,7 +229,8 @@ async fn ran(
         .believed
         .as_ref()
         .map_or_else(Instant::now, |believed| believed.read);
-    let mut app = context.parsed(object).await?;
+    let parsed = context.parsed(object).await;
+    let mut app = parsed.map_err(|why| if deleting { waits(why) } else { why })?;
     app.writer = previous
         .writer
         .as_ref()
@@ -244,21 +260,22 @@ async fn ran(
             return remains;
         };
         let wanted = remains.unwrap_or_else(|| wanted.clone());
+        let wanted = topology::with_own_rights(&app, wanted, seen);
         let (wanted, decided) = rollout::stage(&app, wanted, seen, &watch.known_of_rollout(object));
         tracing::debug!(course = ?decided.course, "decided what the functions run");
         *rollout.lock().unwrap_or_else(PoisonError::into_inner) = Some(decided);
         Some(wanted)
     };
     let passes = async {
-        let cloud = AwsCloud::new(context.pass(object, every_facet));
+        let cloud = AwsCloud::new(context.pass(object, every_facet)?);
         let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
         if outcome.needs_every_facet {
             // Something has to change: that is decided on a complete read only.
-            let cloud = AwsCloud::new(context.pass(object, true));
+            let cloud = AwsCloud::new(context.pass(object, true)?);
             let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
-            return (outcome, true);
+            return Ok((outcome, true));
         }
-        (outcome, every_facet)
+        Ok((outcome, every_facet))
     };
     let (outcome, complete) = tokio::time::timeout(PASS_BUDGET, passes)
         .await
@@ -272,7 +289,8 @@ async fn ran(
                     PASS_BUDGET.as_secs()
                 ),
             })
-        })?;
+        })?
+        .map_err(NotParsed::Failed)?;
     if complete && !outcome.plan.is_empty() {
         let believed = Believed {
             generation: object.metadata.generation,
@@ -292,6 +310,19 @@ async fn ran(
         outcome,
         rollout,
     })
+}
+
+/// Of a deletion it is to be said that it waits, and what else would end it.
+fn waits(why: NotParsed) -> NotParsed {
+    match why {
+        NotParsed::Failed(mut failure) if failure.kind == FailureKind::NotAllowed => {
+            failure.message.push_str(
+                "; the deletion waits until it is allowed again, or ends at once with deletionPolicy: Retain",
+            );
+            NotParsed::Failed(failure)
+        }
+        other => other,
+    }
 }
 
 /// Metrics, events, and the one status patch.

@@ -20,5 +20,6 @@ mod process;
 mod rollout;
 mod storm;
 mod telling;
+mod tenancy;
 mod world;
 mod writes;
