@@ -15,7 +15,7 @@
 //! | [`plan`] | what is to be done, and what it waits on; pure |
 //! | [`app`] | the spec parsed once, every name given; pure |
 //! | [`resources`] | the kinds of AWS resources, one file each |
-//! | [`aws`] | clients per region, the error table, rate limits, ownership tags |
+//! | [`aws`] | clients per region, the error table, rate limits, what all apps of an account share, ownership tags |
 //! | [`validate`] | the offline check of a manifest |
 //! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
 //! | [`api`] | the custom resource: spec, status, admission rules |
