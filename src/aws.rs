@@ -3,6 +3,7 @@
 //! Every call goes through [`Pass::call`], which keeps the account's rate limits, the region's breaker and the
 //! metrics, and turns the SDK's error into a [`Failure`]. No SDK type leaves this module and `resources`.
 
+pub mod accounts;
 mod credentials;
 pub mod error;
 pub mod fence;
@@ -17,9 +18,11 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_cloudfrontkeyvaluestore::config::endpoint::{
     Endpoint, EndpointFuture, Params, ResolveEndpoint,
 };
@@ -32,6 +35,8 @@ use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 use crate::model::{Failure, FailureKind, GLOBAL, Owner};
+use accounts::{Role, account_of_role};
+use credentials::{AssumedRole, Chain, Kept, Regions};
 use fence::Fence;
 use limits::{Limit, Limits};
 use shared::{LONGEST_MEMORY, Read, Readings};
@@ -42,6 +47,8 @@ pub const US_EAST_1: &str = "us-east-1";
 
 /// Metadata of every object that the controller writes.
 pub const WRITTEN_BY: &str = "multiregion-written-by";
+/// Id of our replication rule, which is also the `RuleId` of its metrics.
+pub const REPLICATION_RULE: &str = "multiregion";
 /// The object by which the replication lag of the static files is measured; under no path that is served.
 pub const HEARTBEAT_OBJECT: &str = ".multiregion/heartbeat";
 
@@ -91,6 +98,7 @@ type Recorder = Arc<dyn Fn(&Record) + Send + Sync>;
 pub struct Clients {
     pub acm: aws_sdk_acm::Client,
     pub cloudfront: aws_sdk_cloudfront::Client,
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub iam: aws_sdk_iam::Client,
     pub key_value_stores: aws_sdk_cloudfrontkeyvaluestore::Client,
@@ -114,6 +122,7 @@ impl Clients {
         Self {
             acm: aws_sdk_acm::Client::new(&config),
             cloudfront: aws_sdk_cloudfront::Client::new(&config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
             key_value_stores: key_value_stores(&config),
@@ -155,16 +164,19 @@ impl ResolveEndpoint for AtEndpoint {
     }
 }
 
-/// One AWS account as the process's credentials see it; shared by all apps.
+/// One AWS account as one identity's credentials see it; shared by all apps that act in it.
+///
+/// A clone is the same account: with [`Aws::within`] it is that for another leader in the process.
+#[derive(Clone)]
 pub struct Aws {
     base: SdkConfig,
-    clients: Mutex<HashMap<String, Arc<Clients>>>,
-    limits: Limits,
+    clients: Arc<Mutex<HashMap<String, Arc<Clients>>>>,
+    limits: Arc<Limits>,
     recorder: Recorder,
     fence: Fence,
-    account: OnceCell<String>,
-    memory: Mutex<HashMap<String, (Instant, Shared)>>,
-    readings: Readings,
+    account: Arc<OnceCell<String>>,
+    memory: Arc<Mutex<HashMap<String, (Instant, Shared)>>>,
+    readings: Arc<Readings>,
 }
 
 impl Aws {
@@ -172,7 +184,9 @@ impl Aws {
     /// may come later.
     pub async fn from_environment(recorder: Recorder) -> Self {
         let base = aws_config::defaults(BehaviorVersion::latest())
-            .credentials_provider(credentials::Chain::default())
+            .credentials_provider(Kept::new(Chain::default()))
+            // They are kept by their provider.
+            .identity_cache(IdentityCache::no_cache())
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(3)
@@ -193,13 +207,32 @@ impl Aws {
     pub fn new(base: SdkConfig, recorder: Recorder) -> Self {
         Self {
             base,
-            clients: Mutex::default(),
-            limits: Limits::default(),
+            clients: Arc::default(),
+            limits: Arc::default(),
             recorder,
             fence: Fence::default(),
-            account: OnceCell::new(),
-            memory: Mutex::default(),
-            readings: Readings::default(),
+            account: Arc::default(),
+            memory: Arc::default(),
+            readings: Arc::default(),
+        }
+    }
+
+    /// The account of `role`, which is assumed with this one's credentials.
+    fn assuming(&self, role: &Role, regions: Regions, limits: Arc<Limits>) -> Self {
+        let (base, recorder) = (self.base.clone(), self.recorder.clone());
+        let assumed = AssumedRole::new(base, role.clone(), regions, recorder);
+        let base = self
+            .base
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(Kept::new(assumed)))
+            .identity_cache(IdentityCache::no_cache())
+            .build();
+        let account = account_of_role(&role.arn).map(str::to_owned);
+        Self {
+            limits,
+            fence: self.fence.clone(),
+            account: Arc::new(OnceCell::new_with(account)),
+            ..Self::new(base, self.recorder.clone())
         }
     }
 
@@ -213,9 +246,14 @@ impl Aws {
     #[must_use]
     pub fn limited(self, limits: &[Limit]) -> Self {
         Self {
-            limits: Limits::new(limits),
+            limits: Arc::new(Limits::new(limits)),
             ..self
         }
+    }
+
+    /// Tells this account, as this identity, from others in the process.
+    pub fn number(&self) -> usize {
+        Arc::as_ptr(&self.clients).addr()
     }
 
     /// What the calls, and whatever else acts on behalf of the apps, are within.
@@ -241,7 +279,7 @@ impl Aws {
         self.base.endpoint_url()
     }
 
-    /// The process's credentials, for requests that the SDK has no client for; cached and refreshed by their provider.
+    /// The account's credentials, for requests that the SDK has no client for; cached and refreshed by their provider.
     pub(crate) async fn credentials(&self) -> Result<aws_credential_types::Credentials, String> {
         use aws_credential_types::provider::ProvideCredentials;
         let provider = self
@@ -254,7 +292,7 @@ impl Aws {
             .map_err(|error| crate::chain(&error))
     }
 
-    /// The account id, asked once a process from the regional STS of `region` (the global one is us-east-1's).
+    /// The account id, which a role's ARN tells; else asked once a process from the regional STS of `region` (the global one is us-east-1's).
     pub async fn account(&self, pass: &Pass, region: &str) -> Result<String, Failure> {
         let ask = || async {
             let clients = self.clients(region);

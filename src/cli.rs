@@ -4,6 +4,7 @@ mod drill;
 mod graph;
 pub mod iam_policy;
 mod leader;
+pub mod namespaces;
 mod plan;
 pub mod rbac;
 
@@ -11,14 +12,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use self::leader::Leading;
 use crate::aws::Aws;
+use crate::aws::accounts::Accounts;
 use crate::aws::fence::Fence;
 use crate::aws::limits::Limit;
+use crate::controller::shards::{self, Shard};
 use crate::health::probe::Prober;
+use crate::settings::{self, Settings};
 use crate::telemetry::{self, Health, LogFormat, Standing};
 use crate::{api, controller};
 
@@ -43,9 +50,25 @@ enum Command {
     /// Print the definition of MultiRegionApp.
     Crd,
     /// Print the RBAC that the controller runs with.
-    Rbac,
+    Rbac(namespaces::NamespaceArguments),
     /// Print the least IAM policy that the controller needs.
     IamPolicy(iam_policy::IamPolicyArguments),
+}
+
+/// The operator's configuration.
+#[derive(Args, Clone, Debug)]
+struct ConfigArguments {
+    /// File with the operator's configuration: which namespace acts in which AWS account. Default: all as this process.
+    #[arg(long, env = "MULTIREGION_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArguments {
+    fn read(&self) -> Result<Settings, settings::Error> {
+        // An empty variable names no file.
+        let file = self.config.as_deref();
+        Settings::read(file.filter(|file| !file.as_os_str().is_empty()))
+    }
 }
 
 #[derive(Args, Debug)]
@@ -56,9 +79,8 @@ struct RunArguments {
     /// Id of this cluster in owner tags; the same id in two clusters makes them one owner. Default: the uid of kube-system.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
-    /// Watch only this namespace. Default: all.
-    #[arg(long, env = "MULTIREGION_NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    namespaces: namespaces::NamespaceArguments,
     /// Where distributions are served, in place of their own names; for an emulated AWS only.
     #[arg(long, env = "MULTIREGION_EDGE_ENDPOINT", hide = true)]
     edge_endpoint: Option<String>,
@@ -69,6 +91,17 @@ struct RunArguments {
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Seconds between two readings of an app's CloudWatch metrics, each of which AWS bills; a fifth of it while one of
+    /// its regions is unhealthy. 0: none are read.
+    #[arg(
+        long,
+        env = "MULTIREGION_CLOUDWATCH_INTERVAL_SECONDS",
+        default_value_t = controller::evidence::INTERVAL.as_secs(),
+        value_parser = clap::value_parser!(u64).range(..=86_400)
+    )]
+    cloudwatch_interval_seconds: u64,
+    #[command(flatten)]
+    configuration: ConfigArguments,
     #[command(flatten)]
     leader: leader::LeaderArguments,
 }
@@ -84,6 +117,8 @@ struct PlanArguments {
     /// Id of the cluster whose controller owns the app. Default: the uid of kube-system, where a cluster answers.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
+    #[command(flatten)]
+    configuration: ConfigArguments,
 }
 
 /// Runs the command of the process's arguments.
@@ -94,7 +129,7 @@ pub async fn main() -> ExitCode {
         Command::Graph(arguments) => graph::run(arguments).await,
         Command::Drill(arguments) => drill::run(arguments).await,
         Command::Crd => print(&api::crd_yaml()),
-        Command::Rbac => print(&rbac::yaml()),
+        Command::Rbac(arguments) => print(&rbac::yaml(&arguments.set())),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
     };
     done.unwrap_or_else(|error| {
@@ -115,6 +150,7 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     telemetry::logs(arguments.log_format);
+    let settings = arguments.configuration.read()?;
     let health = Health::default();
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
@@ -124,15 +160,28 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let stopped = CancellationToken::new();
     let server = tokio::spawn(telemetry::serve(listener, health.clone(), stopped.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let leading = arguments.leader.leading(&client, &health);
+    let process = Arc::new(Process {
+        client: client.clone(),
+        health: health.clone(),
+        arguments,
+        settings,
+        accounts: OnceCell::new(),
+    });
+    let work = move |shard, fence, stop| process.clone().work(shard, fence, stop);
     let led = async {
-        let election = arguments.leader.election(&client, &health);
-        let work = |fence| work(client, health.clone(), &arguments, fence, stop.clone());
-        match election {
+        match leading {
             // Stopped while it stood by, there was nothing to be done.
-            Some(election) => election.lead(&stop, work).await?.unwrap_or(Ok(())),
-            None => {
+            Leading::One(election) => {
+                let work = |fence| work(Shard::WHOLE, fence, stop.clone());
+                election.lead(&stop, work).await?.unwrap_or(Ok(()))
+            }
+            Leading::Shards(leases) => {
+                shards::lead(client, leases, health.clone(), stop.clone(), work).await
+            }
+            Leading::Alone => {
                 health.stand(Standing::Alone);
-                work(Fence::default()).await
+                work(Shard::WHOLE, Fence::default(), stop.clone()).await
             }
         }
     };
@@ -145,29 +194,49 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the leader does, until `stop`.
-async fn work(
+/// What all that a process leads has in common.
+struct Process {
     client: kube::Client,
     health: Health,
-    arguments: &RunArguments,
-    fence: Fence,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let cluster = match &arguments.cluster_id {
-        Some(id) => id.clone(),
-        None => controller::cluster_id(&client).await?,
-    };
-    tracing::info!(cluster, "works");
-    let scope = controller::Scope {
-        cluster,
-        namespace: arguments.namespace.clone(),
-    };
-    let metrics = health.metrics.clone();
-    let aws = Aws::from_environment(Arc::new(move |record| metrics.aws(record))).await;
-    let aws = Arc::new(aws.within(fence).limited(&arguments.limits));
-    let prober = Prober::new(aws.clone(), arguments.edge_endpoint.clone())?;
-    controller::run(client, aws, prober, health, scope, stop).await;
-    Ok(())
+    arguments: RunArguments,
+    settings: Settings,
+    /// Known once the process leads: who stands by asks AWS nothing.
+    accounts: OnceCell<Accounts>,
+}
+
+impl Process {
+    /// What the leader of a shard does, until `stop`.
+    async fn work(
+        self: Arc<Self>,
+        shard: Shard,
+        fence: Fence,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (client, arguments) = (self.client.clone(), &self.arguments);
+        let cluster = match &arguments.cluster_id {
+            Some(id) => id.clone(),
+            None => controller::cluster_id(&client).await?,
+        };
+        tracing::info!(cluster, shard = shard.number, of = shard.of, "works");
+        let scope = controller::Scope {
+            cluster,
+            namespaces: arguments.namespaces.set(),
+            shard,
+            cloudwatch_interval: Duration::from_secs(arguments.cloudwatch_interval_seconds),
+            settings: self.settings.clone(),
+        };
+        let accounts = self.accounts.get_or_init(|| self.accounts()).await;
+        let accounts = accounts.clone().within(fence);
+        let prober = Prober::new(accounts.own(), arguments.edge_endpoint.clone())?;
+        controller::run(client, accounts, prober, self.health.clone(), scope, stop).await;
+        Ok(())
+    }
+
+    async fn accounts(&self) -> Accounts {
+        let metrics = self.health.metrics.clone();
+        let own = Aws::from_environment(Arc::new(move |record| metrics.aws(record))).await;
+        Accounts::new(own.limited(&self.arguments.limits))
+    }
 }
 
 /// Lets go of everything on SIGTERM or Ctrl-C.

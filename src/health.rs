@@ -1,11 +1,15 @@
 //! Health of an app: what probes and heartbeats add up to, and whether the writes should move. Pure.
 //!
+//! CloudWatch is evidence beside both: see [`evidence`].
+//!
 //! Three targets are probed: the function of each region, by a signed request to its URL, and the write path through
 //! the distribution. A round of probes is one [`Samples`]; [`observe`] folds it into [`Health`], with hysteresis: one
 //! answer never turns a state that was settled. What the prober cannot tell because nothing at all can be reached from
 //! where it stands, its own isolation, changes nothing.
 
+pub mod cloudwatch;
 pub mod drill;
+pub mod evidence;
 pub mod heartbeat;
 pub mod lag;
 pub mod probe;
@@ -15,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{Probe, RegionHealth, Role};
 
-/// What the probes and heartbeats need to be allowed, by resource, as the kinds of resources say it of themselves.
+/// What the probes, heartbeats and readings need to be allowed, by resource, as the kinds of resources say it of themselves.
 pub const ACTIONS: &[(&str, &[&str])] = &[
     (
         "arn:aws:lambda:*:{account}:function:{prefix}",
@@ -30,6 +34,8 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("arn:aws:s3:::{prefix}", &["s3:ListBucketVersions"]),
+    // It has no narrower resource.
+    ("*", &["cloudwatch:GetMetricData"]),
     (
         "arn:aws:s3:::{prefix}/*",
         &["s3:PutObject", "s3:GetObject", "s3:DeleteObjectVersion"],
@@ -94,6 +100,8 @@ pub struct Target {
     pub successes: u32,
     /// Probes that failed in a row, up to now.
     pub failures: u32,
+    /// When the first of those was.
+    pub failing: Option<Timestamp>,
     /// When it was last probed to any avail.
     pub sampled: Option<Timestamp>,
     /// What the last failure was.
@@ -176,10 +184,15 @@ impl Target {
         }
     }
 
+    fn count_anew(&mut self) {
+        (self.successes, self.failures, self.firm) = (0, 0, false);
+        self.failing = None;
+    }
+
     fn fold(&mut self, sample: Option<&Sample>, thresholds: &Thresholds, now: Timestamp) {
         let Some(sample) = sample else {
             if !self.is_fresh(thresholds, now) {
-                (self.successes, self.failures, self.firm) = (0, 0, false);
+                self.count_anew();
                 self.turn(RegionHealth::Unknown, now);
             }
             return;
@@ -187,12 +200,12 @@ impl Target {
         // What was counted before a gap is not in a row with what comes after.
         let unknown = self.state == RegionHealth::Unknown || !self.is_fresh(thresholds, now);
         if unknown {
-            (self.successes, self.failures, self.firm) = (0, 0, false);
+            self.count_anew();
         }
         self.sampled = Some(now);
         match sample {
             Sample::Healthy => {
-                self.failures = 0;
+                (self.failures, self.failing) = (0, None);
                 self.successes = self.successes.saturating_add(1);
                 // What one look said, one look takes back.
                 if unknown || !self.firm || self.successes >= thresholds.successes {
@@ -203,6 +216,7 @@ impl Target {
             Sample::Unhealthy(why) | Sample::Silent(why) | Sample::Unreachable(why) => {
                 self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
+                self.failing.get_or_insert(now);
                 // Of a region that is down the first reason is kept: what is shown does not tick.
                 if unknown || self.state != RegionHealth::Unhealthy {
                     self.why.clone_from(why);
@@ -235,6 +249,7 @@ pub fn observe(
                 target.sampled = Some(now);
             }
             (target.successes, target.failures) = (0, 0);
+            target.failing = None;
         }
     }
     next.primary.fold(samples.primary.as_ref(), thresholds, now);

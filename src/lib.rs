@@ -7,7 +7,7 @@
 //! | [`cli`] | the commands |
 //! | [`controller`] | the Kubernetes side: leader election, watch, passes, the one status patch, events |
 //! | [`status`] | what a pass came to, as conditions; pure |
-//! | [`health`] | what probes and heartbeats add up to, and whether the writes should move; pure, but for its probes |
+//! | [`health`] | what probes, heartbeats and CloudWatch add up to, and whether the writes should move; pure, but for its messengers |
 //! | [`cloud`] | AWS as the engine sees it |
 //! | [`reconcile`] | one pass: observe, plan, apply |
 //! | [`topology`] | the picture: every resource an app should have; pure |
@@ -15,7 +15,8 @@
 //! | [`plan`] | what is to be done, and what it waits on; pure |
 //! | [`app`] | the spec parsed once, every name given; pure |
 //! | [`resources`] | the kinds of AWS resources, one file each |
-//! | [`aws`] | clients per region, the error table, rate limits, what all apps of an account share, ownership tags |
+//! | [`settings`] | which namespace acts in which account, and within what bounds |
+//! | [`aws`] | accounts, clients per region, the error table, rate limits, what all apps of an account share, ownership tags |
 //! | [`validate`] | the offline check of a manifest |
 //! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
 //! | [`api`] | the custom resource: spec, status, admission rules |
@@ -35,6 +36,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod resources;
 pub mod rollout;
+pub mod settings;
 pub mod status;
 pub mod telemetry;
 pub mod topology;

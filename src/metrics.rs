@@ -31,6 +31,7 @@ pub struct Metrics {
     lag: Family<Lag, Gauge<f64, AtomicU64>>,
     conditions: Family<ConditionLabels, Gauge>,
     leader: Gauge,
+    shards: Gauge,
     /// Conditions of each app, by its uid, as they were last counted.
     counted: Mutex<std::collections::HashMap<String, Vec<ConditionLabels>>>,
 }
@@ -173,6 +174,12 @@ impl Default for Metrics {
             "Whether this process does the work (1) or stands by (0)",
             leader.clone(),
         );
+        let shards = Gauge::default();
+        registry.register(
+            "shards",
+            "Shards that this process does the work of; without sharding there is one",
+            shards.clone(),
+        );
         Self {
             registry,
             reconciles,
@@ -188,6 +195,7 @@ impl Default for Metrics {
             lag,
             conditions,
             leader,
+            shards,
             counted: Mutex::default(),
         }
     }
@@ -313,9 +321,10 @@ impl Metrics {
         }
     }
 
-    /// Tells whether this process does the work.
-    pub fn leader(&self, leads: bool) {
-        self.leader.set(leads.into());
+    /// Tells of how many shards this process does the work.
+    pub fn works(&self, shards: usize) {
+        self.leader.set((shards > 0).into());
+        self.shards.set(i64::try_from(shards).unwrap_or(i64::MAX));
     }
 
     /// All of it as OpenMetrics text.
@@ -340,5 +349,6 @@ fn failure_label(kind: FailureKind) -> &'static str {
         FailureKind::Foreign => "foreign",
         FailureKind::DeletionProtected => "deletion_protected",
         FailureKind::NotYet => "not_yet",
+        FailureKind::NotAllowed => "not_allowed",
     }
 }

@@ -63,13 +63,23 @@ pub enum Standing {
     Leader,
     /// It does the work, and nobody asked whether another does.
     Alone,
+    /// It does the work of so many shards.
+    Shards(usize),
 }
 
 impl Health {
     /// Tells what this process is from now on; true if it was something else before.
     pub fn stand(&self, standing: Standing) -> bool {
-        let leads = matches!(standing, Standing::Leader | Standing::Alone);
-        self.metrics.leader(leads);
+        let shards = match standing {
+            Standing::Leader | Standing::Alone => Some(1),
+            Standing::Shards(held) => Some(held),
+            Standing::Standby(_) => Some(0),
+            // What is held, is held until it is lost.
+            Standing::Unknown | Standing::Failed(_) => None,
+        };
+        if let Some(shards) = shards {
+            self.metrics.works(shards);
+        }
         let mut current = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, standing.clone()) != standing
     }
@@ -86,9 +96,11 @@ impl Health {
             Standing::Unknown => Err("the lease was not read yet".into()),
             Standing::Failed(why) => Err(format!("the lease cannot be taken: {why}")),
             Standing::Standby(leader) => Ok(format!("ok: standby, {leader} leads")),
+            Standing::Shards(0) => Ok("ok: standby, others have all shards".into()),
             _ if !listed => Err("the MultiRegionApps are not listed yet".into()),
             Standing::Leader => Ok("ok: leader".into()),
             Standing::Alone => Ok("ok".into()),
+            Standing::Shards(held) => Ok(format!("ok: {held} shards")),
         }
     }
 }

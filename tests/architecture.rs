@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plan", &["model"]),
     ("aws", &["model"]),
     ("app", &["api", "aws"]),
+    ("settings", &["api", "aws", "model"]),
     ("resources", &["model", "aws", "placeholder"]),
     ("topology", &["api", "app", "aws", "model", "resources"]),
     ("reconcile", &["model", "plan"]),
@@ -63,6 +64,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plan",
             "reconcile",
             "rollout",
+            "settings",
             "status",
             "telemetry",
             "topology",
@@ -82,6 +84,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "reconcile",
             "resources",
             "rollout",
+            "settings",
             "telemetry",
             "topology",
             "validate",
@@ -98,7 +101,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "k8s_openapi",
         &["api", "controller", "cli", "status", "validate"],
     ),
-    // Of health only the probes and heartbeats, see below.
+    // Of health only its messengers, see below.
     ("aws_", &["aws", "resources", "cloud", "health"]),
     (
         "tokio",
@@ -116,7 +119,11 @@ const PURE: &[&str] = &[
 ];
 
 /// What goes out into the world for a module that decides.
-const MESSENGERS: &[&str] = &["src/health/probe.rs", "src/health/heartbeat.rs"];
+const MESSENGERS: &[&str] = &[
+    "src/health/probe.rs",
+    "src/health/heartbeat.rs",
+    "src/health/cloudwatch.rs",
+];
 
 /// What a pure module does without: a clock, an environment, chance, files, a runtime.
 const IMPURE: &[&str] = &[

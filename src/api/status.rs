@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 /// What is, as far as the controller knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+// kstatus takes an object without any status for one that is as declared, which a new one is not.
+#[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct MultiRegionAppStatus {
-    /// Generation of the spec that this status is about.
+    /// Generation of the spec that this status is about; -1 until the controller has looked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready, Synced, FailoverHealthy, ReplicationHealthy, CodeInSync and RuntimeSupported are always there; CertificateIssued with a domain;
@@ -63,6 +65,14 @@ pub struct MultiRegionAppStatus {
     pub pending: Vec<PendingChange>,
 }
 
+impl MultiRegionAppStatus {
+    /// Whether the controller has written it: of a new object it is the API server's.
+    pub fn is_observed(&self) -> bool {
+        self.observed_generation
+            .is_some_and(|generation| generation >= 0)
+    }
+}
+
 /// The CloudFront distribution.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +103,10 @@ pub struct WriterStatus {
     /// The same in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Whether it is so by the annotation force-writer, against what the spec prefers. It stays, whatever `reason` says
+    /// meanwhile, until the annotation failback, an edit of `failover.writes` or a failure moves the writes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
     /// ARN of the key value store; a move of the writes needs no other call to find it.
     #[serde(rename = "storeARN", default, skip_serializing_if = "Option::is_none")]
     pub store_arn: Option<String>,

@@ -143,6 +143,15 @@ impl Limits {
         }
     }
 
+    /// The same limits for another account.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self {
+            known: self.known.clone(),
+            lanes: Mutex::default(),
+        }
+    }
+
     /// Waits for the turn of a call on behalf of `app`.
     pub async fn wait(&self, service: &str, operation: &str, region: &str, app: &Arc<str>) {
         self.lane(service, operation, region).wait(app).await;

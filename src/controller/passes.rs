@@ -73,6 +73,11 @@ pub(super) async fn cleanup(
         context.forget(&app);
         return Ok(Action::await_change());
     }
+    // What was refused from the beginning has nothing in AWS that a deletion could wait for.
+    if context.allowed(&app).is_err() && never_made(&app) {
+        context.forget(&app);
+        return Ok(Action::await_change());
+    }
     if !app.spec.suspend && context.remember(&app, Memory::begin_deletion) {
         context.end_heartbeats(&app).await;
     }
@@ -90,6 +95,16 @@ pub(super) async fn cleanup(
     ))
 }
 
+/// Whether no pass has found or made anything.
+fn never_made(app: &MultiRegionApp) -> bool {
+    app.status.as_ref().is_none_or(|status| {
+        status.inventory.is_empty()
+            && status.distribution.is_none()
+            && status.regions.is_empty()
+            && status.retained.is_empty()
+    })
+}
+
 /// A pass that ended.
 struct Ended {
     /// None: it was not made, as the app is suspended.
@@ -98,6 +113,8 @@ struct Ended {
     /// Token of the reconcile annotation that it answers.
     token: Option<String>,
     deleting: bool,
+    /// Whether more than `suspend` changed since the app was converged, if that is known.
+    changed: Option<bool>,
 }
 
 impl Ended {
@@ -107,7 +124,7 @@ impl Ended {
         if self.token.is_some() {
             handled.reconcile.clone_from(&self.token);
         }
-        if previous.observed_generation.is_none() {
+        if !previous.is_observed() {
             let token = |annotation| app.annotations().get(annotation).cloned();
             handled.drill = token(ANNOTATION_DRILL);
             handled.force_writer = token(ANNOTATION_FORCE_WRITER);
@@ -120,6 +137,7 @@ impl Ended {
         match &self.ran {
             None => status::Result::Suspended {
                 deleting: self.deleting,
+                changed: self.changed,
             },
             Some(Ok(ran)) => status::Result::Ran {
                 app: &ran.app,
@@ -190,6 +208,7 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
         // A suspended app answers no token; the first pass after does.
         token: token.filter(|_| !app.spec.suspend),
         deleting,
+        changed: context.remember(app, |memory| memory.changed(&app.spec)),
     }
 }
 
@@ -215,7 +234,7 @@ fn reconcile_token(
         .as_ref()
         .and_then(|handled| handled.reconcile.clone());
     // A token that is there when the object is new is recorded, not acted on.
-    let forced = token.is_some() && token != handled && previous.observed_generation.is_some();
+    let forced = token.is_some() && token != handled && previous.is_observed();
     (forced, token.or(handled))
 }
 
@@ -242,7 +261,8 @@ async fn ran(
         .believed
         .as_ref()
         .map_or_else(Instant::now, |believed| believed.read);
-    let mut app = context.parsed(object).await?;
+    let parsed = context.parsed(object).await;
+    let mut app = parsed.map_err(|why| if deleting { waits(why) } else { why })?;
     app.writer = previous
         .writer
         .as_ref()
@@ -272,41 +292,42 @@ async fn ran(
             return remains;
         };
         let wanted = remains.unwrap_or_else(|| wanted.clone());
+        let wanted = topology::with_own_rights(&app, wanted, seen);
         let (wanted, decided) = rollout::stage(&app, wanted, seen, &watch.known_of_rollout(object));
         tracing::debug!(course = ?decided.course, "decided what the functions run");
         *rollout.lock().unwrap_or_else(PoisonError::into_inner) = Some(decided);
         Some(wanted)
     };
     let passes = async {
-        let pass = context.pass(object, every_facet);
+        let pass = context.pass(object, every_facet)?;
         let cloud = AwsCloud::new(if believing { pass.believing() } else { pass });
         let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
         if outcome.needs_every_facet {
             // Something has to change: that is decided on a complete read at first hand only.
-            let cloud = AwsCloud::new(context.pass(object, true));
+            let cloud = AwsCloud::new(context.pass(object, true)?);
             let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
             if believing && outcome.applied.is_empty() && outcome.plan.is_empty() {
                 context.remember(object, Memory::was_misled);
             }
-            return (outcome, true, cloud.seen_since());
+            return Ok((outcome, true, cloud.seen_since()));
         }
         let complete = cloud.reads_every_facet();
-        (outcome, complete, cloud.seen_since())
+        Ok((outcome, complete, cloud.seen_since()))
     };
-    let (outcome, complete, seen_since) =
-        tokio::time::timeout(PASS_BUDGET, passes)
-            .await
-            .map_err(|_| {
-                NotParsed::Failed(Failure {
-                    kind: FailureKind::Unreachable,
-                    operation: "multiregion:Pass".into(),
-                    code: "PassBudget".into(),
-                    message: format!(
-                        "the pass took longer than {} s and was given up",
-                        PASS_BUDGET.as_secs()
-                    ),
-                })
-            })?;
+    let (outcome, complete, seen_since) = tokio::time::timeout(PASS_BUDGET, passes)
+        .await
+        .map_err(|_| {
+            NotParsed::Failed(Failure {
+                kind: FailureKind::Unreachable,
+                operation: "multiregion:Pass".into(),
+                code: "PassBudget".into(),
+                message: format!(
+                    "the pass took longer than {} s and was given up",
+                    PASS_BUDGET.as_secs()
+                ),
+            })
+        })?
+        .map_err(NotParsed::Failed)?;
     if complete && !outcome.plan.is_empty() {
         let believed = Believed {
             generation: object.metadata.generation,
@@ -329,6 +350,19 @@ async fn ran(
     })
 }
 
+/// Of a deletion it is to be said that it waits, and what else would end it.
+fn waits(why: NotParsed) -> NotParsed {
+    match why {
+        NotParsed::Failed(mut failure) if failure.kind == FailureKind::NotAllowed => {
+            failure.message.push_str(
+                "; the deletion waits until it is allowed again, or ends at once with deletionPolicy: Retain",
+            );
+            NotParsed::Failed(failure)
+        }
+        other => other,
+    }
+}
+
 /// Metrics, events, and the one status patch.
 async fn finish(
     context: &Arc<Context>,
@@ -338,18 +372,20 @@ async fn finish(
 ) -> Result<Pace, Error> {
     let watch = context.watch(app);
     let _writing = watch.writing.lock().await;
+    // The spec and the annotations may have changed meanwhile, which is the next pass's to tell.
+    let looked_at = app;
+    let generation = looked_at.metadata.generation.unwrap_or_default();
     // The probes may have written meanwhile.
     let Some(app) = &apps.get_opt(&app.name_any()).await? else {
         return Ok(Pace::Settled);
     };
     let previous = app.status.clone().unwrap_or_default();
-    let generation = app.metadata.generation.unwrap_or_default();
     let vitals = watch.vitals(app);
     let assessment = status::assess(&Situation {
         generation,
         previous: &previous,
         now: Timestamp::now(),
-        handled: ended.handled(app, &previous),
+        handled: ended.handled(looked_at, &previous),
         vitals: vitals.as_ref(),
         structure: None,
         rollout: ended.rollout().map(|rollout| Rolling {
@@ -372,6 +408,9 @@ async fn finish(
         });
     if let Some(outcome) = ended.outcome() {
         count(context, app, outcome, was_converged);
+        if is_ready(&assessment.status) {
+            context.remember(app, |memory| memory.converged(&looked_at.spec));
+        }
     }
     context.patch_status(apps, app, &assessment.status).await?;
     if let Some(outcome) = ended.outcome() {
@@ -381,6 +420,11 @@ async fn finish(
     // An edit or an annotation may ask for the writes to move.
     watch.wake();
     Ok(assessment.pace)
+}
+
+fn is_ready(status: &MultiRegionAppStatus) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|condition| condition.type_ == CONDITION_READY && condition.status == "True")
 }
 
 fn count(context: &Context, app: &MultiRegionApp, outcome: &Outcome, was_converged: bool) {

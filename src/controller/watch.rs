@@ -3,6 +3,9 @@
 //! They run beside the full passes and not among them, so that a pass in which a region is a black hole delays no probe.
 //! Only the status is written by one at a time.
 
+#[cfg(test)]
+mod cost;
+mod lags;
 mod rollouts;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,8 +26,9 @@ use crate::api::{
     WriterStatus,
 };
 use crate::aws::fence::Fence;
+use crate::health::evidence::{Evidence, Told};
 use crate::health::heartbeat::{self, Beat};
-use crate::health::lag::Direction;
+use crate::health::lag::{Direction, Row};
 use crate::health::probe::Probed;
 use crate::health::{self, Health, Sample, Samples, Target, Thresholds};
 use crate::model::Failure;
@@ -47,11 +51,15 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// The apps that are watched, by uid.
 #[derive(Default)]
-pub(super) struct Watches(Mutex<HashMap<String, Arc<Watch>>>);
+pub(super) struct Watches {
+    all: Mutex<HashMap<String, Arc<Watch>>>,
+    /// A watch was begun.
+    pub(super) begun: Notify,
+}
 
 /// What is known of one app between its passes.
 pub(super) struct Watch {
-    object: ObjectRef<MultiRegionApp>,
+    pub(super) object: ObjectRef<MultiRegionApp>,
     known: Mutex<Known>,
     /// Wakes the probes of what is being rolled out.
     hurry: Notify,
@@ -73,6 +81,9 @@ struct Known {
     probed: bool,
     not_probed: String,
     lags: BTreeMap<Row, Lag>,
+    evidence: Evidence,
+    /// What of it is told; none before the first reading.
+    told: Option<Told>,
     structure: Option<Structure>,
     writer: Option<WriterStatus>,
     drill: Option<DrillStatus>,
@@ -85,10 +96,9 @@ struct Known {
 struct Lag {
     direction: Direction,
     shown: Option<i64>,
+    /// Whether heartbeats are sent; else it is there for what CloudWatch tells.
+    beats: bool,
 }
-
-/// Source, from, to.
-type Row = (String, String, String);
 
 impl Watches {
     /// Drops what nobody is to know of any more.
@@ -98,8 +108,13 @@ impl Watches {
         }
     }
 
+    /// Those that are there now.
+    pub(super) fn now(&self) -> Vec<Arc<Watch>> {
+        self.all().values().cloned().collect()
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Watch>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,7 +139,7 @@ impl Watch {
             lags: known
                 .lags
                 .iter()
-                .filter(|_| beats)
+                .filter(|(_, lag)| beats || lag.direction.is_told())
                 .map(|((source, from, to), lag)| LagRow {
                     source: source.clone(),
                     from: from.clone(),
@@ -132,11 +147,20 @@ impl Watch {
                     seconds: lag.shown,
                 })
                 .collect(),
+            evidence: known.told.clone(),
             objectives: app.spec.objectives.clone(),
             writer: known.writer.clone(),
             drill: known.drill.clone(),
             handled: known.handled.clone(),
         })
+    }
+
+    /// Notes that no probe may be made, and why: of what was known before nothing holds any more.
+    fn unprobed(&self, why: String) {
+        let mut known = self.known();
+        known.health = Health::default();
+        known.not_probed = why;
+        known.probed = true;
     }
 
     /// Has what was asked for looked at now.
@@ -211,23 +235,6 @@ impl Watch {
     pub(super) fn drill_handled(&self, token: Option<String>) {
         self.known().handled.drill = token;
     }
-
-    /// What a move away from `from` would lose of the tables, if that is known of all that are measured.
-    pub(super) fn loss(&self, app: &MultiRegionApp, from: Role) -> Option<SignedDuration> {
-        let regions = &app.spec.regions;
-        let from = match from {
-            Role::Primary => &regions.primary,
-            Role::Dr => regions.dr.as_ref()?,
-        };
-        let known = self.known();
-        let losses: Option<Vec<SignedDuration>> = known
-            .lags
-            .iter()
-            .filter(|((source, region, _), _)| source.starts_with("dynamodb/") && region == from)
-            .map(|(_, lag)| lag.direction.loss())
-            .collect();
-        losses?.into_iter().max()
-    }
 }
 
 impl Context {
@@ -252,7 +259,8 @@ impl Context {
             wake_drill: Notify::new(),
         });
         all.insert(uid, watch.clone());
-        let fence = self.aws.fence();
+        self.watches.begun.notify_one();
+        let fence = self.accounts.fence();
         let probes = probes(self.clone(), watch.clone());
         tokio::spawn(guarded(fence.clone(), watch.clone(), probes));
         let trials = rollouts::trials(self.clone(), watch.clone());
@@ -333,8 +341,7 @@ fn remembered(status: Option<&MultiRegionAppStatus>) -> Health {
 fn assessed(app: &MultiRegionApp, watch: &Watch) -> Option<MultiRegionAppStatus> {
     let previous = app.status.as_ref()?;
     // Before the first full pass there is nothing to say this beside.
-    previous.observed_generation?;
-    let vitals = watch.vitals(app)?;
+    let vitals = watch.vitals(app).filter(|_| previous.is_observed())?;
     let structure = watch.known().structure.clone();
     let status = status::assess(&Situation {
         generation: app.metadata.generation.unwrap_or_default(),
@@ -397,6 +404,13 @@ async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) -> bool {
     let Some(status) = app.status.as_ref().filter(urls) else {
         return false;
     };
+    let pass = match context.pass(app, false) {
+        Ok(pass) => pass,
+        Err(failure) => {
+            watch.unprobed(failure.message);
+            return true;
+        }
+    };
     let trial = watch.known().rollout.trial.number;
     let (probe, prober) = (&app.spec.failover.probe, &context.prober);
     let timeout = seconds(probe.timeout_seconds);
@@ -427,10 +441,7 @@ async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) -> bool {
             .iter()
             .map(|region| region.region.as_str())
             .collect();
-        let reachable = prober
-            .others_reachable(&context.pass(app, false), &regions)
-            .await;
-        samples.others_reachable = Some(reachable);
+        samples.others_reachable = Some(prober.others_reachable(&pass, &regions).await);
     }
     for (target, sample) in [
         ("primary", &samples.primary),
@@ -462,9 +473,13 @@ async fn probe_function(context: &Context, app: &MultiRegionApp, role: Role) -> 
     let region = regions.iter().find(|region| region.role == role)?;
     let url = region.function_url.as_ref()?;
     let timeout = seconds(probe.timeout_seconds);
+    let aws = match context.aws(app) {
+        Ok(aws) => aws,
+        Err(failure) => return Some(Err(failure.message)),
+    };
     let asked = context
         .prober
-        .function(&region.region, url, &probe.path, timeout);
+        .function(&aws, &region.region, url, &probe.path, timeout);
     Some(within(timeout, asked).await)
 }
 
@@ -523,7 +538,11 @@ impl What {
     }
 
     fn of(beat: &Beat) -> Self {
-        if beat.is_static() {
+        Self::of_row(&beat.row())
+    }
+
+    fn of_row((source, ..): &Row) -> Self {
+        if source.starts_with("s3/") {
             Self::StaticFiles
         } else {
             Self::Tables
@@ -546,9 +565,18 @@ async fn heartbeats(context: Arc<Context>, watch: Arc<Watch>, what: What) {
         let next = Instant::now() + interval;
         let stopped: Vec<&Beat> = sent.iter().filter(|beat| !beats.contains(beat)).collect();
         for beat in stopped {
-            watch.known().lags.remove(&beat.row());
+            watch.known().stop_beating(&beat.row());
             remove(&context, &app, beat).await;
         }
+        let new: Vec<&Beat> = beats.iter().filter(|beat| !sent.contains(beat)).collect();
+        // All of them before any is read: what is not known of one is known of none.
+        for beat in &new {
+            watch.known().lags.entry(beat.row()).or_default().beats = true;
+        }
+        let recalls = new
+            .into_iter()
+            .map(|beat| recall(&context, &watch, &app, beat));
+        join_all(recalls).await;
         let under_way = beats
             .iter()
             .map(|beat| one_beat(&context, &watch, &app, beat, next));
@@ -582,6 +610,24 @@ async fn beats(context: &Context, app: &MultiRegionApp) -> Vec<Beat> {
     }
 }
 
+/// Takes up what an earlier process has left of a table's heartbeat, as far as it can be read.
+async fn recall(context: &Arc<Context>, watch: &Watch, app: &MultiRegionApp, beat: &Beat) {
+    if beat.is_static() {
+        return;
+    }
+    let Ok(pass) = context.pass(app, false) else {
+        return;
+    };
+    let acknowledged = beat.look_at_source(&pass).await.ok().flatten();
+    let visible = beat.look(&pass).await.ok().flatten();
+    if acknowledged.is_some() || visible.is_some() {
+        fold(context, watch, app, beat, |direction| {
+            direction.recalled(acknowledged, visible, Timestamp::now());
+        })
+        .await;
+    }
+}
+
 /// Sends a heartbeat and looks for it on the other side until it is there, or the next is due.
 async fn one_beat(
     context: &Arc<Context>,
@@ -593,7 +639,11 @@ async fn one_beat(
     // In milliseconds, as a heartbeat carries it.
     let now = Timestamp::now();
     let sent = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-    if let Err(failure) = beat.send(&context.pass(app, false), sent).await {
+    // An app that may not act any more sends none: `beats` has none for it.
+    let Ok(pass) = context.pass(app, false) else {
+        return;
+    };
+    if let Err(failure) = beat.send(&pass, sent).await {
         tracing::debug!(beat = %beat.row().0, error = %failure, "a heartbeat was not taken");
         fold(context, watch, app, beat, |_| ()).await;
         return;
@@ -614,7 +664,10 @@ async fn one_beat(
         let look = Instant::now() + wait;
         let last = look >= next;
         tokio::time::sleep_until(look.min(next)).await;
-        let seen: Result<Option<Timestamp>, Failure> = beat.look(&context.pass(app, false)).await;
+        let Ok(pass) = context.pass(app, false) else {
+            return;
+        };
+        let seen: Result<Option<Timestamp>, Failure> = beat.look(&pass).await;
         if let Ok(seen) = seen {
             fold(context, watch, app, beat, |direction| {
                 direction.seen(seen, Timestamp::now());
@@ -643,6 +696,7 @@ async fn fold(
     let shows = {
         let mut known = watch.known();
         let lag = known.lags.entry(beat.row()).or_default();
+        lag.beats = true;
         heard(&mut lag.direction);
         let now = Timestamp::now();
         if let Some(measured) = lag.direction.lag(now) {
@@ -660,7 +714,8 @@ async fn fold(
 
 /// Takes a heartbeat away that is not sent any more.
 pub(super) async fn remove(context: &Context, app: &MultiRegionApp, beat: &Beat) {
-    if let Err(failure) = beat.remove(&context.pass(app, false)).await {
+    let removed = async { beat.remove(&context.pass(app, false)?).await };
+    if let Err(failure) = removed.await {
         tracing::warn!(beat = %beat.row().0, error = %failure, "a heartbeat could not be removed");
     }
 }

@@ -14,12 +14,9 @@ use crate::api::{
     Role, WriterStatus,
 };
 use crate::aws::writer::{self, Set};
-use crate::health::writes::{Asked, Decision, Facts, decide, role, side};
+use crate::health::writes::{Asked, Decision, FORCED, Facts, decide, role, side, stays_forced};
 use crate::health::{Thresholds, drill};
 use crate::model::Writer;
-
-/// The reason that stands for a move by hand.
-const FORCED: &str = "Forced";
 
 /// The reason that stands for a move by a drill.
 pub(super) const DRILL: &str = "Drill";
@@ -79,9 +76,12 @@ impl Context {
         let asks = Asks::of(app, &watch.handled(status));
         // Once more if the store knows better than we did.
         for _ in 0..2 {
-            let decision = decide(&self.facts(watch, app, &known, asks.asked));
+            let facts = self.facts(watch, app, &known, asks.asked);
+            let decision = decide(&facts);
+            let forced = stays_forced(&facts, &decision);
             let Some(to) = decision.to else {
                 explain(&mut known, &decision);
+                known.forced = forced;
                 break;
             };
             match self.moved(app, &store, &distribution.id, &known, to).await {
@@ -89,6 +89,7 @@ impl Context {
                     tracing::info!(app = %app.name_any(), writer = %next, reason = decision.reason, "the writes move");
                     take(&mut known, next);
                     explain(&mut known, &decision);
+                    known.forced = forced;
                     events::writer_moved(&self.recorder, app, &known).await;
                     break;
                 }
@@ -106,7 +107,7 @@ impl Context {
         }
         let active = known.active;
         // Where a drill has the writes, nobody asked for them to be.
-        let settled = held(watch, app) != Some(DRILL);
+        let settled = self.held(watch, app) != Some(DRILL);
         let force = asks
             .force
             .filter(|_| settled && asks.asked.force.is_none_or(|to| to == active));
@@ -127,15 +128,31 @@ impl Context {
             writes: &app.spec.failover.writes,
             asked,
             writer: known.active,
-            forced: known.reason == FORCED,
+            // As a status from before there was a field for it says it.
+            forced: known.forced || known.reason == FORCED,
             health: watch.health(),
             thresholds: Thresholds::of(&app.spec.failover.probe),
-            loss: watch.loss(app, known.active),
+            loss: watch.most_lost(app, known.active),
             objective: SignedDuration::from_secs(app.spec.objectives.recovery_point_seconds.into()),
             witnessed: witness_path(app).is_some(),
-            held: held(watch, app),
+            held: self.held(watch, app),
             now: Timestamp::now(),
         }
+    }
+
+    /// Why no move is made, whatever else would ask for one.
+    fn held(&self, watch: &Watch, app: &MultiRegionApp) -> Option<&'static str> {
+        let drill = app.status.as_ref().and_then(|status| watch.drill(status));
+        if drill.is_some_and(|drill| drill.result == drill::RUNNING) {
+            return Some(DRILL);
+        }
+        if app.spec.suspend {
+            return Some("Suspended");
+        }
+        if self.allowed(app).is_err() {
+            return Some("NotAllowed");
+        }
+        (app.spec.management_policy == ManagementPolicy::Observe).then_some("Observed")
     }
 
     /// The writer after the move, or whoever it is instead.
@@ -147,7 +164,7 @@ impl Context {
         known: &WriterStatus,
         to: Role,
     ) -> Result<Option<Writer>, crate::model::Failure> {
-        let pass = self.pass(app, false);
+        let pass = self.pass(app, false)?;
         let now = writer::read(&pass, store, distribution).await?;
         let Some(current) = now.filter(|now| role(now.side) == known.active) else {
             return Ok(now);
@@ -158,17 +175,6 @@ impl Context {
             Set::Conflict(other) => Ok(other),
         }
     }
-}
-
-fn held(watch: &Watch, app: &MultiRegionApp) -> Option<&'static str> {
-    let drill = app.status.as_ref().and_then(|status| watch.drill(status));
-    if drill.is_some_and(|drill| drill.result == drill::RUNNING) {
-        return Some(DRILL);
-    }
-    if app.spec.suspend {
-        return Some("Suspended");
-    }
-    (app.spec.management_policy == ManagementPolicy::Observe).then_some("Observed")
 }
 
 fn stuck(reason: &'static str, message: String) -> Decision {
@@ -188,6 +194,8 @@ pub(super) fn take(known: &mut WriterStatus, writer: Writer) {
     let now = Timestamp::now();
     known.active = role(writer.side);
     known.epoch = writer.epoch.cast_signed();
+    // Whoever moved them, it was not to where they had been forced.
+    known.forced = false;
     known.since = Some(Time(Timestamp::from_second(now.as_second()).unwrap_or(now)));
 }
 

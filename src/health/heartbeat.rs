@@ -137,6 +137,16 @@ impl Beat {
         }
     }
 
+    /// The newest one that the source itself shows; of a table's only.
+    pub async fn look_at_source(&self, pass: &Pass) -> Result<Option<Timestamp>, Failure> {
+        match self {
+            Self::Table {
+                name, table, from, ..
+            } => look(pass, name, table, from, from).await,
+            Self::Static { .. } => Ok(None),
+        }
+    }
+
     /// Takes it away, on both sides.
     pub async fn remove(&self, pass: &Pass) -> Result<(), Failure> {
         match self {

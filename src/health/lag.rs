@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
+/// A replication in one direction, as the status names it: source, region it comes from, region it goes to.
+pub type Row = (String, String, String);
+
 /// So many heartbeats on their way are remembered.
 const MOST_UNSEEN: usize = 64;
 
@@ -24,6 +27,8 @@ pub struct Direction {
     pub measured: Option<SignedDuration>,
     /// When the source last acknowledged, or the destination last answered.
     pub heard: Option<Timestamp>,
+    /// What CloudWatch tells of late.
+    told: Option<SignedDuration>,
     /// The step shown, and how often in a row another one was seen.
     shown: Option<i64>,
     other: Option<(Option<i64>, u32)>,
@@ -58,6 +63,43 @@ impl Direction {
         }
     }
 
+    /// Takes up what an earlier process has left on both sides, read at the source first: it says what a move would lose
+    /// before a new heartbeat was seen. How late it was when it came nobody knows any more.
+    pub fn recalled(
+        &mut self,
+        acknowledged: Option<Timestamp>,
+        visible: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        self.visible = self.visible.max(visible);
+        if acknowledged.is_some() || visible.is_some() {
+            self.heard = Some(now);
+        }
+        if let Some(sent) = acknowledged {
+            self.acknowledged(sent, now);
+        }
+        let visible = self.visible;
+        self.unseen.retain(|unseen| Some(*unseen) > visible);
+    }
+
+    /// Takes up what CloudWatch tells of the lag; nothing, if it tells nothing of late.
+    pub fn tell(&mut self, lag: Option<SignedDuration>) {
+        self.told = lag;
+    }
+
+    /// Whether CloudWatch tells anything.
+    pub fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// Drops what heartbeats have said.
+    pub fn forget(&mut self) {
+        *self = Self {
+            told: self.told,
+            ..Self::default()
+        };
+    }
+
     /// Whether a heartbeat is on its way.
     pub fn is_waiting(&self) -> bool {
         !self.unseen.is_empty()
@@ -81,8 +123,29 @@ impl Direction {
         )
     }
 
-    /// The lag as it is shown, in steps that do not tick: another step is shown once three looks in a row saw it, or at
-    /// once where it crosses `objective`.
+    /// The most that a move away from the source may lose, if anything is known of that; `down` is when the source was
+    /// first seen not to take writes, if it does not.
+    ///
+    /// A process that finds the source gone does not know what that acknowledged last, but nothing after it was gone: of
+    /// this, only what is within `objective` is knowledge. And where CloudWatch tells a longer lag, other items are later
+    /// than the heartbeats'.
+    pub fn most_lost(
+        &self,
+        down: Option<Timestamp>,
+        objective: SignedDuration,
+    ) -> Option<SignedDuration> {
+        let bound = || {
+            let lost = down?.duration_since(self.visible?);
+            (SignedDuration::ZERO..=objective)
+                .contains(&lost)
+                .then_some(lost)
+        };
+        let loss = self.loss().or_else(bound)?;
+        Some(self.told.map_or(loss, |told| told.max(loss)))
+    }
+
+    /// The lag as it is shown, the longer one of what heartbeats and CloudWatch say, in steps that do not tick: another
+    /// step is shown once three looks in a row saw it, or at once where it crosses `objective`.
     pub fn show(
         &mut self,
         now: Timestamp,
@@ -92,7 +155,7 @@ impl Direction {
         let fresh = self
             .heard
             .is_some_and(|heard| now.duration_since(heard) <= stale);
-        let lag = self.lag(now).filter(|_| fresh);
+        let lag = self.lag(now).filter(|_| fresh).max(self.told);
         let step = lag.map(step);
         if step == self.shown {
             self.other = None;
@@ -195,6 +258,65 @@ mod tests {
         direction.seen(Some(at(0)), at(900));
         assert_eq!(direction.show(at(1_000), OBJECTIVE, STALE), Some(1));
         assert_eq!(direction.show(at(700_000), OBJECTIVE, STALE), None);
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_tells_the_loss_and_no_lag() {
+        let mut direction = Direction::default();
+        direction.recalled(Some(at(0)), Some(at(0)), at(3_600_000));
+        assert_eq!(direction.loss(), Some(SignedDuration::ZERO));
+        assert_eq!(direction.lag(at(3_600_000)), None, "nobody saw it come");
+        // What is at the source and not at the destination is late.
+        let mut direction = Direction::default();
+        direction.recalled(Some(at(60_000)), Some(at(0)), at(70_000));
+        assert_eq!(direction.loss(), Some(SignedDuration::from_secs(60)));
+        assert_eq!(
+            direction.lag(at(70_000)),
+            Some(SignedDuration::from_secs(10))
+        );
+        direction.seen(Some(at(60_000)), at(71_000));
+        assert_eq!(direction.loss(), Some(SignedDuration::ZERO));
+        // An older look takes nothing back.
+        direction.recalled(Some(at(0)), Some(at(0)), at(72_000));
+        assert_eq!(direction.loss(), Some(SignedDuration::ZERO));
+    }
+
+    #[test]
+    fn of_a_source_that_was_found_gone_the_loss_is_bounded_by_when_it_was() {
+        let mut direction = Direction::default();
+        direction.recalled(None, Some(at(0)), at(10_000));
+        let bound = |seconds: i64| Some(at(seconds * 1_000));
+        assert_eq!(direction.loss(), None);
+        assert_eq!(
+            direction.most_lost(None, OBJECTIVE),
+            None,
+            "it takes writes, for all that is known"
+        );
+        let within = direction.most_lost(bound(60), OBJECTIVE);
+        assert_eq!(within, Some(SignedDuration::from_secs(60)));
+        assert_eq!(direction.most_lost(bound(61), OBJECTIVE), None);
+        // Its clock, or whoever saw it gone, is wrong.
+        assert_eq!(direction.most_lost(bound(-1), OBJECTIVE), None);
+    }
+
+    #[test]
+    fn the_longer_of_what_heartbeats_and_cloudwatch_say_is_shown() {
+        let mut direction = Direction::default();
+        direction.acknowledged(at(0), at(0));
+        direction.seen(Some(at(0)), at(900));
+        assert_eq!(direction.show(at(1_000), OBJECTIVE, STALE), Some(1));
+        direction.tell(Some(SignedDuration::from_secs(90)));
+        assert_eq!(direction.show(at(1_000), OBJECTIVE, STALE), Some(120));
+        let most = direction.most_lost(None, OBJECTIVE);
+        assert_eq!(most, Some(SignedDuration::from_secs(90)));
+        assert_eq!(direction.loss(), Some(SignedDuration::ZERO));
+        direction.tell(Some(SignedDuration::ZERO));
+        assert_eq!(direction.show(at(1_000), OBJECTIVE, STALE), Some(1));
+        // Without heartbeats what CloudWatch says is all there is; and then nothing.
+        direction.forget();
+        assert_eq!(direction.show(at(900_000), OBJECTIVE, STALE), Some(1));
+        direction.tell(None);
+        assert_eq!(direction.show(at(900_000), OBJECTIVE, STALE), None);
     }
 
     #[test]

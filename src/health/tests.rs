@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::writes::{Asked, Facts, decide, other};
+use super::writes::{Asked, Decision, FORCED, Facts, decide, other, stays_forced};
 use super::*;
 use crate::api::{Failback, WhenLagUnknown, Writes, WritesMode};
 
@@ -293,4 +293,82 @@ fn in_mode_manual_what_was_forced_stays_until_it_is_sent_back() {
     let mut facts = super::tests::facts(&writes, &health, &thresholds, Role::Dr, now);
     (facts.forced, facts.asked.failback) = (true, true);
     assert_eq!(decide(&facts).to, Some(Role::Primary));
+}
+
+/// What comes of a writer that was forced to DR: the decision, and whether it counts as forced after it.
+fn forced_to_dr(change: impl FnOnce(&mut Writes, &mut Facts<'_>)) -> (Decision, bool) {
+    let (mut health, thresholds, now) = failed();
+    health.primary = health.dr.clone();
+    health.edge = Target::default();
+    let mut writes = Writes::default();
+    let asked = writes.clone();
+    let mut facts = facts(&asked, &health, &thresholds, Role::Dr, now);
+    facts.forced = true;
+    change(&mut writes, &mut facts);
+    let facts = Facts {
+        writes: &writes,
+        ..facts
+    };
+    let decision = decide(&facts);
+    let forced = stays_forced(&facts, &decision);
+    (decision, forced)
+}
+
+#[test]
+fn what_was_forced_is_not_forgotten_while_moves_are_held() {
+    for held in ["Suspended", "Observed", "Drill"] {
+        let (decision, forced) = forced_to_dr(|_, facts| facts.held = Some(held));
+        assert_eq!((decision.to, decision.reason, forced), (None, held, true));
+    }
+}
+
+#[test]
+fn in_mode_automatic_what_was_forced_stays_and_is_sent_back_by_hand() {
+    for failback in [Failback::Manual, Failback::Automatic] {
+        let automatic = |writes: &mut Writes| {
+            (writes.mode, writes.failback) = (WritesMode::Automatic, failback);
+        };
+        let (decision, forced) = forced_to_dr(|writes, _| automatic(writes));
+        assert_eq!((decision.to, decision.reason, forced), (None, FORCED, true));
+        let (decision, forced) = forced_to_dr(|writes, facts| {
+            automatic(writes);
+            facts.asked.failback = true;
+        });
+        assert_eq!((decision.to, forced), (Some(Role::Primary), false));
+    }
+}
+
+#[test]
+fn a_forced_region_that_fails_is_left_as_any_other() {
+    let (decision, forced) = forced_to_dr(|writes, facts| {
+        writes.mode = WritesMode::Automatic;
+        let (broken, ..) = failed();
+        (facts.health.dr, facts.health.edge) = (broken.primary, broken.edge);
+    });
+    assert_eq!(
+        (decision.to, decision.reason, forced),
+        (Some(Role::Primary), "FailedOver", false)
+    );
+}
+
+#[test]
+fn an_edit_that_wants_the_writes_where_they_were_forced_ends_the_force() {
+    for mode in [WritesMode::Manual, WritesMode::Automatic] {
+        let (decision, forced) = forced_to_dr(|writes, _| {
+            (writes.mode, writes.active) = (mode, Role::Dr);
+        });
+        assert_eq!((decision.to, forced), (None, false));
+    }
+}
+
+#[test]
+fn what_is_asked_to_be_forced_where_it_is_counts_as_forced() {
+    for held in [None, Some("Suspended")] {
+        let (_, forced) = forced_to_dr(|_, facts| {
+            facts.forced = false;
+            facts.asked.force = Some(Role::Dr);
+            facts.held = held;
+        });
+        assert!(forced);
+    }
 }

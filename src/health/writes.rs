@@ -9,6 +9,9 @@ use super::{Health, Thresholds};
 use crate::api::{Failback, RegionHealth, Role, WhenLagUnknown, Writes, WritesMode};
 use crate::model::Side;
 
+/// The reason that stands for a move by hand.
+pub const FORCED: &str = "Forced";
+
 /// The region of a writer's side.
 pub fn role(side: Side) -> Role {
     match side {
@@ -112,9 +115,9 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
     }
     if let Some(to) = facts.asked.force {
         return if to == facts.writer {
-            Decision::stay("Forced", "it is where force-writer asks for")
+            Decision::stay(FORCED, "it is where force-writer asks for")
         } else {
-            Decision::go(to, "Forced", "by the annotation force-writer")
+            Decision::go(to, FORCED, "by the annotation force-writer")
         };
     }
     let preferred = facts.writes.active;
@@ -125,12 +128,29 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
         WritesMode::Manual if facts.writer == preferred => {
             Decision::stay("AsDeclared", "by failover.writes.active")
         }
-        WritesMode::Manual if facts.forced => Decision::stay(
-            "Forced",
-            "by the annotation force-writer, until the annotation failback asks otherwise",
-        ),
+        WritesMode::Manual if facts.forced => forced(),
         WritesMode::Manual => Decision::go(preferred, "AsDeclared", "by failover.writes.active"),
         WritesMode::Automatic => automatic(facts),
+    }
+}
+
+fn forced() -> Decision {
+    Decision::stay(
+        FORCED,
+        "by the annotation force-writer, until the annotation failback asks otherwise",
+    )
+}
+
+/// Whether, after a decision, the writes are where they are because somebody forced them there. Whatever else is shown
+/// meanwhile, that holds until they are moved for another reason, or are where the spec wants them.
+pub fn stays_forced(facts: &Facts<'_>, decision: &Decision) -> bool {
+    let preferred = facts.writes.active;
+    match decision.to {
+        Some(to) => decision.reason == FORCED && to != preferred,
+        None => {
+            let asked = facts.asked.force == Some(facts.writer);
+            (facts.forced || asked) && facts.writer != preferred
+        }
     }
 }
 
@@ -151,6 +171,10 @@ fn automatic(facts: &Facts<'_>) -> Decision {
         return away(facts, there);
     }
     if facts.writer != facts.writes.active {
+        // A person has sent them here, and sends them back; a person's reasons no probe knows.
+        if facts.forced {
+            return forced();
+        }
         return match facts.writes.failback {
             Failback::Automatic => back(facts, "FailedBack", "the preferred region is well again"),
             Failback::Manual => Decision::stay(

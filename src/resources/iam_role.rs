@@ -29,6 +29,9 @@ pub struct Config {
     pub trusted_services: BTreeSet<String>,
     /// Statements by the inline policy's name, which begins with [`POLICY_PREFIX`]. Others' inline policies stay.
     pub inline_policies: BTreeMap<String, Statements>,
+    /// ARN of the policy that bounds whatever the others allow. Unmanaged if absent: it is never taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions_boundary: Option<String>,
     /// Owner's and user's tags.
     pub tags: Tags,
 }
@@ -54,6 +57,7 @@ impl Kind for Role {
                 "iam:GetRolePolicy",
                 "iam:ListAttachedRolePolicies",
                 "iam:ListRolePolicies",
+                "iam:PutRolePermissionsBoundary",
                 "iam:PutRolePolicy",
                 "iam:TagRole",
                 "iam:UpdateAssumeRolePolicy",
@@ -98,7 +102,16 @@ impl Kind for Role {
         });
         let inline_policies = try_join_all(reads).await?.into_iter().flatten().collect();
         let trust = role.assume_role_policy_document();
-        seen(pass, role.arn(), trust, role.tags(), inline_policies).map(Some)
+        let boundary = role.permissions_boundary();
+        seen(
+            pass,
+            role.arn(),
+            trust,
+            role.tags(),
+            boundary,
+            inline_policies,
+        )
+        .map(Some)
     }
 
     async fn create(
@@ -112,6 +125,7 @@ impl Kind for Role {
             .create_role()
             .role_name(&id.name)
             .assume_role_policy_document(trust_policy(&desired.trusted_services))
+            .set_permissions_boundary(desired.permissions_boundary.clone())
             .set_tags(Some(tags(&desired.tags)));
         pass.changed(&shared::ROLES, "");
         let answer = pass
@@ -163,6 +177,19 @@ async fn bring(
 ) -> Result<Seen<Config>, Failure> {
     let mut config = live.config;
     let iam = &pass.clients(GLOBAL).iam;
+    // First: what the policies may be about to allow more is bounded by then.
+    if let Some(boundary) = &desired.permissions_boundary
+        && changed.contains("permissions_boundary")
+    {
+        let put = iam
+            .put_role_permissions_boundary()
+            .role_name(&id.name)
+            .permissions_boundary(boundary)
+            .send();
+        pass.call("iam", "PutRolePermissionsBoundary", GLOBAL, put)
+            .await?;
+        config.permissions_boundary = Some(boundary.clone());
+    }
     if changed.contains("trusted_services") {
         let update = iam
             .update_assume_role_policy()
@@ -216,6 +243,7 @@ fn seen(
     arn: &str,
     trust: Option<&str>,
     tags: &[types::Tag],
+    boundary: Option<&types::AttachedPermissionsBoundary>,
     inline_policies: BTreeMap<String, Statements>,
 ) -> Result<Seen<Config>, Failure> {
     let tags: Tags = tags
@@ -229,6 +257,9 @@ fn seen(
     let config = Config {
         trusted_services: trusted_services(trust.unwrap_or("{}"))?,
         inline_policies,
+        permissions_boundary: boundary
+            .and_then(|boundary| boundary.permissions_boundary_arn())
+            .map(str::to_owned),
         tags,
     };
     Ok(Seen {
@@ -448,7 +479,9 @@ mod tests {
         value.to_owned()
     }
 
-    /// IAM with one role, trusted as `trust` says, with inline policies `multiregion-old`, `theirs`, `multiregion-primary`
+    const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/before";
+
+    /// IAM with one role, bounded, trusted as `trust` says, with inline policies `multiregion-old`, `theirs`, `multiregion-primary`
     /// listed on two pages.
     fn iam(trust: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
         move |asked| match form(asked, "Action").as_str() {
@@ -461,7 +494,9 @@ mod tests {
                         "<Role><Path>/</Path><RoleName>shop-lambda-role</RoleName><RoleId>AROA1</RoleId>\
                          <Arn>arn:aws:iam::123456789012:role/shop-lambda-role</Arn><CreateDate>2026-01-01T00:00:00Z\
                          </CreateDate><AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument><MaxSessionDuration>\
-                         3600</MaxSessionDuration><Tags>{tags}</Tags><RoleLastUsed/></Role>"
+                         3600</MaxSessionDuration><PermissionsBoundary><PermissionsBoundaryType>Policy\
+                         </PermissionsBoundaryType><PermissionsBoundaryArn>{BOUNDARY}</PermissionsBoundaryArn>\
+                         </PermissionsBoundary><Tags>{tags}</Tags><RoleLastUsed/></Role>"
                     ),
                 )
             }
@@ -490,6 +525,9 @@ mod tests {
                     ),
                 )
             }
+            write @ ("PutRolePermissionsBoundary" | "PutRolePolicy" | "DeleteRolePolicy") => {
+                wrapped(write, "")
+            }
             other => Answer::xml_error(400, "Unexpected", other),
         }
     }
@@ -502,6 +540,7 @@ mod tests {
                 .into_iter()
                 .map(|name| (name.into(), Statements::new()))
                 .collect(),
+            permissions_boundary: None,
             tags: Tags::new(),
         }
     }
@@ -547,6 +586,33 @@ mod tests {
         assert_eq!(names, ["multiregion-primary"]);
         assert!(seen.unread.is_empty());
         assert_eq!(asks.lock().expect("no panic").len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_boundary_is_put_before_the_policies_that_it_bounds_and_never_taken_away() {
+        let (pass, asks) = recording(true, iam(TRUST));
+        let (seen, _) = observed(true, TRUST).await;
+        assert_eq!(seen.config.permissions_boundary.as_deref(), Some(BOUNDARY));
+        let mut desired = wanted();
+        desired.permissions_boundary = Some("arn:aws:iam::123456789012:policy/apps".into());
+        let changed = ["inline_policies", "permissions_boundary"].map(str::to_owned);
+        let changed = BTreeSet::from(changed);
+        let updated = Role::update(&pass, &id(), seen.clone(), &desired, &changed).await;
+        let updated = updated.expect("it is changed");
+        assert_eq!(
+            updated.config.permissions_boundary,
+            desired.permissions_boundary
+        );
+        let first = asks.lock().expect("no panic")[0].clone();
+        assert_eq!(form(&first, "Action"), "PutRolePermissionsBoundary");
+        assert!(form(&first, "PermissionsBoundary").ends_with("policy%2Fapps"));
+
+        desired.permissions_boundary = None;
+        let fields = serde_json::to_value(&desired).expect("plain data");
+        assert!(
+            fields.get("permissions_boundary").is_none(),
+            "absent is unmanaged"
+        );
     }
 
     #[tokio::test]

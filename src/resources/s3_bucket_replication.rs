@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::s3::{COMPLETE, bucket_of};
 use super::{Action, Hint, Kind, Seen};
-use crate::aws::Pass;
+use crate::aws::{Pass, REPLICATION_RULE as RULE};
 use crate::model::{DataPolicy, Deleted, Failure, Input, ResourceId};
 
 /// `s3_bucket_replication`; its name is the source bucket's.
@@ -24,9 +24,6 @@ pub struct Config {
     /// Whether S3 promises 15 minutes, and is paid for it.
     pub replication_time_control: bool,
 }
-
-/// Id of our rule, which is also the `RuleId` of its metrics.
-pub const RULE: &str = "multiregion";
 
 /// The only number of minutes that S3 takes.
 const MINUTES: i32 = 15;

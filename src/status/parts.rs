@@ -86,6 +86,7 @@ fn writer(
             since: Some(Time(Timestamp::from_second(now.as_second()).unwrap_or(now))),
             reason: "Read".into(),
             message: "as the key value store has it".into(),
+            forced: false,
             store_arn,
         },
     })

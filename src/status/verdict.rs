@@ -18,7 +18,7 @@ pub enum Verdict {
     Probed,
     /// Only looked, by `managementPolicy: Observe`; how many writes there would be.
     Observed(usize),
-    /// Invalid, foreign, protected, quota: a person has to change something. A reason and a message.
+    /// Invalid, foreign, not allowed, protected, quota: a person has to change something. A reason and a message.
     Stalled {
         /// The condition's reason.
         reason: String,
@@ -133,7 +133,7 @@ fn validated_by_hand(app: &App) -> bool {
 pub(super) fn of(situation: &Situation<'_>) -> Verdict {
     match &situation.result {
         Result::Probed => Verdict::Probed,
-        Result::Suspended { deleting } => Verdict::Suspended {
+        Result::Suspended { deleting, .. } => Verdict::Suspended {
             deleting: *deleting,
         },
         Result::Invalid(invalid) => Verdict::Stalled {
@@ -253,6 +253,10 @@ fn of_failure(what: &str, failure: &Failure) -> Verdict {
         FailureKind::Foreign => Verdict::Stalled {
             reason: "OwnedByAnother".into(),
             message,
+        },
+        FailureKind::NotAllowed => Verdict::Stalled {
+            reason: "NotAllowed".into(),
+            message: failure.message.clone(),
         },
         FailureKind::Invalid => Verdict::Stalled {
             reason: "Invalid".into(),

@@ -1,4 +1,4 @@
-//! What probes and heartbeats say, put beside what the structure tells.
+//! What probes, heartbeats and CloudWatch say, put beside what the structure tells.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,11 @@ use super::Situation;
 use super::code::ROLLING_OUT;
 use super::conditions::Stand;
 use crate::api::{
-    CONDITION_READY, CONDITION_SYNCED, DrillStatus, LastHandled, MultiRegionAppStatus, Objectives,
-    RegionHealth, Role, WriterStatus,
+    CONDITION_READY, CONDITION_REPLICATION_HEALTHY, CONDITION_SYNCED, DrillStatus, LastHandled,
+    MultiRegionAppStatus, Objectives, RegionHealth, ReplicationStatus, Role, WriterStatus,
 };
 use crate::health::Health;
+use crate::health::evidence::{Told, WINDOW};
 
 /// State of a replication whose replica is not there; only a full pass tells.
 const REPLICA_NOT_ACTIVE: &str = "ReplicaNotActive";
@@ -20,6 +21,8 @@ const REPLICA_NOT_ACTIVE: &str = "ReplicaNotActive";
 const WITHIN_OBJECTIVE: &str = "WithinObjective";
 /// Its lag is known, and longer than asked for.
 const LAG_EXCEEDED: &str = "LagExceeded";
+/// Some of its objects failed to replicate.
+const REPLICATION_FAILING: &str = "ReplicationFailing";
 /// Its lag is not known.
 const NO_DATA: &str = "NoData";
 /// Reasons of `FailoverHealthy` and `ReplicationHealthy` that only a full pass gives and takes.
@@ -44,6 +47,8 @@ pub struct Vitals {
     pub not_probed: String,
     /// Every replication whose lag can be measured.
     pub lags: Vec<LagRow>,
+    /// What CloudWatch says; none before the first reading.
+    pub evidence: Option<Told>,
     /// By how much is too late.
     pub objectives: Objectives,
     /// Which region takes the writes, if it is known.
@@ -80,6 +85,7 @@ pub(super) fn fill(status: &mut MultiRegionAppStatus, situation: &Situation<'_>)
             region.last_transition_time = Some(whole(target.since.unwrap_or(situation.now)));
         }
     }
+    let failing = failing(situation.previous, vitals);
     for row in &mut status.replication {
         let lag = vitals
             .lags
@@ -90,6 +96,7 @@ pub(super) fn fill(status: &mut MultiRegionAppStatus, situation: &Situation<'_>)
             let objective = objective(&row.source, &vitals.objectives);
             row.state = match row.lag_seconds {
                 Some(seconds) if seconds > objective => LAG_EXCEEDED,
+                _ if failing && is_static(&row.source) => REPLICATION_FAILING,
                 Some(_) => WITHIN_OBJECTIVE,
                 None => NO_DATA,
             }
@@ -134,8 +141,23 @@ fn carry(status: &mut MultiRegionAppStatus, previous: &MultiRegionAppStatus) {
     }
 }
 
+/// Whether objects fail to replicate; before the first reading, as the status says.
+fn failing(previous: &MultiRegionAppStatus, vitals: &Vitals) -> bool {
+    match &vitals.evidence {
+        Some(told) => told.failed.is_some(),
+        None => previous
+            .replication
+            .iter()
+            .any(|row| row.state == REPLICATION_FAILING),
+    }
+}
+
+fn is_static(source: &str) -> bool {
+    source.starts_with("s3/")
+}
+
 fn objective(source: &str, objectives: &Objectives) -> i64 {
-    if source.starts_with("s3/") {
+    if is_static(source) {
         objectives.static_recovery_point_seconds.into()
     } else {
         objectives.recovery_point_seconds.into()
@@ -193,11 +215,22 @@ pub(super) fn structural(stand: Stand) -> Stand {
     Stand::new("Unknown", "NotProbed", "nothing was probed yet")
 }
 
-/// `FailoverHealthy`, by the order of the design's reasons.
+/// `FailoverHealthy`: what the probes and the structure say, and beside it what CloudWatch says of the requests.
 pub(super) fn failover(audit: &Stand, vitals: Option<&Vitals>) -> Stand {
     let Some(vitals) = vitals.filter(|_| audit.reason != "NotConfigured") else {
         return audit.clone();
     };
+    let mut stand = probed(audit, vitals);
+    let requests = vitals.evidence.as_ref().and_then(requests);
+    // What the structure says is kept as it is.
+    if let Some(requests) = requests.filter(|_| stand != *audit) {
+        stand.message = format!("{}; {requests}", stand.message);
+    }
+    stand
+}
+
+/// By the order of the design's reasons.
+fn probed(audit: &Stand, vitals: &Vitals) -> Stand {
     use RegionHealth::{Healthy, Unhealthy};
     let (primary, dr) = (&vitals.health.primary, &vitals.health.dr);
     match (primary.state, dr.state) {
@@ -266,8 +299,21 @@ pub(super) fn replication(
             )
         })
         .collect();
+    let evidence = vitals.evidence.as_ref();
+    let pending = evidence
+        .and_then(|told| told.pending)
+        .map(|count| format!("; at least {count} operations on static files wait for replication"))
+        .unwrap_or_default();
     if !late.is_empty() {
-        return Stand::new("False", LAG_EXCEEDED, late.join("; "));
+        return Stand::new("False", LAG_EXCEEDED, late.join("; ") + &pending);
+    }
+    let failing = |row: &&ReplicationStatus| row.state == REPLICATION_FAILING;
+    if let Some(row) = status.replication.iter().find(failing) {
+        return match evidence {
+            Some(told) => failed(row, told, &pending),
+            // Before the first reading what the status says holds.
+            None => kept(status),
+        };
     }
     let unknown: BTreeSet<&str> = vitals
         .lags
@@ -287,9 +333,67 @@ pub(super) fn replication(
         "True",
         WITHIN_OBJECTIVE,
         format!(
-            "within {} s for tables, {} s for static files",
+            "within {} s for tables, {} s for static files{pending}",
             vitals.objectives.recovery_point_seconds,
             vitals.objectives.static_recovery_point_seconds
         ),
     )
 }
+
+fn failed(row: &ReplicationStatus, told: &Told, pending: &str) -> Stand {
+    let message = format!(
+        "at least {} operations on {} failed to replicate to {} within {} min: put those objects again{pending}",
+        told.failed.unwrap_or_default(),
+        row.source,
+        row.to,
+        WINDOW.as_mins(),
+    );
+    Stand::new("False", REPLICATION_FAILING, message)
+}
+
+/// As the status has it.
+fn kept(status: &MultiRegionAppStatus) -> Stand {
+    let mut conditions = status.conditions.iter();
+    conditions
+        .find(|condition| {
+            condition.type_ == CONDITION_REPLICATION_HEALTHY
+                && condition.reason == REPLICATION_FAILING
+        })
+        .map_or_else(
+            || Stand::new("False", REPLICATION_FAILING, "objects fail to replicate"),
+            Stand::of,
+        )
+}
+
+/// What CloudWatch says of the requests, if that is worth a word.
+fn requests(told: &Told) -> Option<String> {
+    let said = [
+        ("viewers' requests", "answered 5xx", told.viewers_errors),
+        (
+            "the primary function's",
+            "answered 5xx",
+            told.primary_errors,
+        ),
+        (
+            "the primary function's",
+            "throttled",
+            told.primary_throttles,
+        ),
+        ("the DR function's", "answered 5xx", told.dr_errors),
+        ("the DR function's", "throttled", told.dr_throttles),
+    ];
+    let said: Vec<String> = said
+        .into_iter()
+        .filter_map(|(whose, what, share)| Some(format!("{}% of {whose} {what}", share?)))
+        .collect();
+    let minutes = WINDOW.as_mins();
+    (!said.is_empty()).then(|| {
+        format!(
+            "CloudWatch, last {minutes} min, at least: {}",
+            said.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -175,6 +175,7 @@ fn status() -> MultiRegionAppStatus {
             since: Some(time()),
             reason: "AsPreferred".into(),
             message: "the preferred region takes the writes".into(),
+            forced: true,
             store_arn: Some("arn:aws:cloudfront::123456789012:key-value-store/1".into()),
         }),
         replication_lag_seconds: Some(1),

@@ -238,6 +238,29 @@ async fn in_mode_manual_the_spec_and_the_annotations_move_the_writes() -> Result
     until_posts_go_to(&world, "lambda-dr").await?;
     world.pass("shop").await?;
     ensure!(writer(&world.get("shop").await?) == ("DR", "Forced"));
+    // It is not forgotten, whatever else is asked for meanwhile.
+    let suspend = |suspend: bool| json!({"spec": {"suspend": suspend}});
+    world.patch("shop", &suspend(true)).await?;
+    world
+        .until("moves to be held", "shop", TIMEOUT, |app| {
+            writer(app) == ("DR", "Suspended")
+        })
+        .await?;
+    for mode in ["Manual", "Automatic", "Manual"] {
+        let mode = json!({"spec": {"suspend": false, "failover": {"writes": {"mode": mode, "failback": "Automatic"}}}});
+        world.patch("shop", &mode).await?;
+        world.until_ready("shop", TIMEOUT).await?;
+        let decided = |app: &Value| writer(app) == ("DR", "Forced");
+        let app = world
+            .until("what was forced", "shop", TIMEOUT, decided)
+            .await?;
+        ensure!(
+            app["status"]["writer"]["epoch"] == 4,
+            "{}",
+            app["status"]["writer"]
+        );
+        ensure!(app["status"]["writer"]["forced"] == true);
+    }
     world.annotate("shop", "multiregion.dev/failback=y").await?;
     until_posts_go_to(&world, "lambda-primary").await?;
     at_rest(&world, "AsDeclared").await?;
@@ -247,8 +270,11 @@ async fn in_mode_manual_the_spec_and_the_annotations_move_the_writes() -> Result
 /// Every endpoint of us-east-1 is gone, global STS with it, and the operator was restarted meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_writes_move_with_us_east_1_gone_and_the_operator_restarted() -> Result<()> {
-    let writes = json!({"mode": "Automatic", "whenLagUnknown": "Allow"});
-    let mut world = automatic("dark", writes).await?;
+    // What would be lost has to be known, though nobody saw a heartbeat since the start.
+    let mut world = automatic("dark", json!({"mode": "Automatic"})).await?;
+    let objective = json!({"spec": {"objectives": {"recoveryPointSeconds": 300}}});
+    world.patch("shop", &objective).await?;
+    world.until_ready("shop", TIMEOUT).await?;
     // An edge serves by what it last read, so it has to have read something.
     until_posts_go_to(&world, "lambda-primary").await?;
     if let Some(operator) = world.operator.take() {

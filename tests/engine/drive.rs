@@ -164,6 +164,7 @@ impl Driver {
                 return remains;
             }
             let wanted = remains.unwrap_or_else(|| wanted.clone());
+            let wanted = topology::with_own_rights(app, wanted, seen);
             let (wanted, decided) = rollout::stage(app, wanted, seen, &self.probed);
             *rollout.lock().unwrap() = Some(decided);
             Some(wanted)
@@ -201,6 +202,17 @@ impl Driver {
             }
         }
         outcome
+    }
+
+    /// A pass that only looks.
+    pub fn look(&self) -> Outcome {
+        let options = Options {
+            observe_only: true,
+            ..Options::default()
+        };
+        let (wanted, seen) = (self.wanted(), Seen::default());
+        let pass = reconcile::pass(&self.sim, &wanted, &|_| None, &seen, options);
+        self.runtime.block_on(pass)
     }
 
     /// Probes of the DR function, as many as a rollout needs, answered as `dr_answers` says.

@@ -58,7 +58,8 @@ pub(super) fn seen(pass: &Pass, role: &types::RoleDetail) -> Result<Seen<Config>
     }
     let arn = role.arn().ok_or_else(|| incomplete(OPERATION, "Arn"))?;
     let trust = role.assume_role_policy_document();
-    super::seen(pass, arn, trust, role.tags(), inline_policies)
+    let boundary = role.permissions_boundary();
+    super::seen(pass, arn, trust, role.tags(), boundary, inline_policies)
 }
 
 #[cfg(test)]

@@ -1,0 +1,215 @@
+//! Reads CloudWatch for all apps together, beside everything else: what it says is told, and nothing waits for it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::Context;
+use super::watch::Watch;
+use crate::api::MultiRegionApp;
+use crate::aws::tags::OwnerKey;
+use crate::aws::{Aws, Pass};
+use crate::health::cloudwatch::{self, MOST_QUERIES};
+use crate::health::evidence::{self, Figure, Query, Series};
+use crate::model::{Failure, FailureKind};
+
+/// Between two readings of an app, unless told otherwise: AWS bills each metric.
+pub const INTERVAL: Duration = Duration::from_secs(300);
+/// While one of its regions is unhealthy an app is read so many times as often.
+pub(super) const HURRY: u32 = 5;
+/// New apps are waited for so long, to be read together: after a start all are new.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// An app that is due, and what is asked for it.
+struct Due {
+    watch: Arc<Watch>,
+    app: Arc<MultiRegionApp>,
+    /// The account that it acts in.
+    aws: Arc<Aws>,
+    queries: Vec<Query>,
+}
+
+/// An account, by its number, and a region: what one call can read.
+type Place<'a> = (usize, &'a str);
+
+/// Readings, `every` so often an app, until the process ends; none at all if that is zero.
+pub(super) async fn readings(context: Arc<Context>, every: Duration) {
+    if every.is_zero() {
+        return none(&context).await;
+    }
+    let mut readings = Readings::default();
+    let mut next = Instant::now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {
+                readings.turn += 1;
+                next = Instant::now() + every / HURRY;
+            }
+            () = context.watches.begun.notified() => tokio::time::sleep(GATHER).await,
+        }
+        readings.read(&context).await;
+    }
+}
+
+/// Where nothing is read, nobody waits for the first reading.
+async fn none(context: &Context) {
+    loop {
+        context.watches.begun.notified().await;
+        for watch in context.watches.now() {
+            watch.without_figures();
+        }
+    }
+}
+
+/// Between readings.
+#[derive(Default)]
+struct Readings {
+    /// Counts the moments at which apps may be due; all apps have the same, so that they are read together.
+    turn: u64,
+    /// The turn of each app's last reading, by uid.
+    read: HashMap<String, u64>,
+    /// Why CloudWatch could not be read, by account and region, as it was last logged.
+    failing: HashMap<(String, String), FailureKind>,
+}
+
+impl Readings {
+    async fn read(&mut self, context: &Arc<Context>) {
+        let due = self.due(context).await;
+        if due.is_empty() {
+            return;
+        }
+        let now = Timestamp::now();
+        let mut places: BTreeMap<Place<'_>, (Pass, Vec<(usize, &Query)>)> = BTreeMap::new();
+        for (app, due) in due.iter().enumerate() {
+            for query in &due.queries {
+                let place = (due.aws.number(), query.region.as_str());
+                let asked = places
+                    .entry(place)
+                    .or_insert_with(|| (process(&due.aws, &context.cluster), Vec::new()));
+                asked.1.push((app, query));
+            }
+        }
+        let of_places = places
+            .iter()
+            .map(|((_, region), (pass, asked))| of_region(pass, region, asked, now));
+        let read = join_all(of_places).await;
+        let mut answers: Vec<Vec<(Figure, Series)>> = due.iter().map(|_| Vec::new()).collect();
+        for (((_, region), (pass, _)), (read, failure)) in places.iter().zip(read) {
+            let account = pass.aws().account(pass, region).await.unwrap_or_default();
+            self.note(account, region, failure);
+            for (app, figure, series) in read {
+                answers[app].push((figure, series));
+            }
+        }
+        for (due, read) in due.iter().zip(answers) {
+            due.watch.take_figures(&due.app, &due.queries, read, now);
+        }
+        join_all(due.iter().map(|due| tell(context, &due.watch))).await;
+    }
+
+    /// The apps that are due, and have something to be asked about.
+    async fn due(&mut self, context: &Arc<Context>) -> Vec<Due> {
+        let watches = context.watches.now();
+        let living = watches.into_iter().filter_map(|watch| {
+            let app = context.living(&watch)?;
+            let uid = app.metadata.uid.clone()?;
+            Some((uid, watch, app))
+        });
+        let living: Vec<_> = living.collect();
+        self.read
+            .retain(|uid, _| living.iter().any(|(living, ..)| living == uid));
+        let asking = living
+            .into_iter()
+            .filter(|(uid, watch, _)| self.is_due(uid, watch.is_unhealthy()))
+            .map(async |(uid, watch, app)| {
+                let queries = queries(context, &app).await;
+                let due = Due {
+                    aws: context.aws(&app).ok()?,
+                    watch,
+                    app,
+                    queries,
+                };
+                Some((uid, due))
+            });
+        let mut due: Vec<(String, Due)> = join_all(asking).await.into_iter().flatten().collect();
+        due.retain(|(_, due)| !due.queries.is_empty());
+        let turn = self.turn;
+        self.read
+            .extend(due.iter().map(|(uid, _)| (uid.clone(), turn)));
+        due.into_iter().map(|(_, due)| due).collect()
+    }
+
+    fn is_due(&self, uid: &str, unhealthy: bool) -> bool {
+        let between = if unhealthy { 1 } else { u64::from(HURRY) };
+        self.read
+            .get(uid)
+            .is_none_or(|read| self.turn - read >= between)
+    }
+
+    /// Says once that a region's CloudWatch cannot be read, and why.
+    fn note(&mut self, account: String, region: &str, failure: Option<Failure>) {
+        let place = (account.clone(), region.to_owned());
+        let Some(failure) = failure else {
+            self.failing.remove(&place);
+            return;
+        };
+        if self.failing.insert(place, failure.kind) != Some(failure.kind) {
+            tracing::warn!(account, region, error = %failure, "CloudWatch cannot be read: conditions go by probes and heartbeats alone");
+        }
+    }
+}
+
+/// What is asked for an app that has a distribution.
+async fn queries(context: &Context, app: &MultiRegionApp) -> Vec<Query> {
+    let distribution = app
+        .status
+        .as_ref()
+        .and_then(|status| status.distribution.as_ref());
+    let Some(distribution) = distribution.filter(|_| app.spec.regions.dr.is_some()) else {
+        return Vec::new();
+    };
+    match context.parsed(app).await {
+        Ok(parsed) => evidence::queries(&parsed, &distribution.id),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// What one region says, and why not all of it.
+async fn of_region(
+    pass: &Pass,
+    region: &str,
+    asked: &[(usize, &Query)],
+    now: Timestamp,
+) -> (Vec<(usize, Figure, Series)>, Option<Failure>) {
+    let mut all = Vec::new();
+    for some in asked.chunks(MOST_QUERIES) {
+        let queries: Vec<&Query> = some.iter().map(|(_, query)| *query).collect();
+        let read = match cloudwatch::read(pass, region, &queries, now).await {
+            Ok(read) => read,
+            Err(failure) => return (all, Some(failure)),
+        };
+        let named = some.iter().zip(read);
+        all.extend(named.map(|((app, query), series)| (*app, query.figure.clone(), series)));
+    }
+    (all, None)
+}
+
+/// A pass on behalf of no one app.
+fn process(aws: &Arc<Aws>, cluster: &str) -> Pass {
+    let owner = OwnerKey {
+        cluster: cluster.to_owned(),
+        namespace: String::new(),
+        name: String::new(),
+    };
+    Pass::new(aws.clone(), owner, false)
+}
+
+async fn tell(context: &Arc<Context>, watch: &Watch) {
+    if let Err(error) = context.tell(watch).await {
+        tracing::warn!(app = %watch.object, error = %crate::chain(&error), "the status could not be written");
+    }
+}
