@@ -214,7 +214,7 @@ fn is_a_value(label: &str, value: &str) -> bool {
             files.push(path);
         }
     }
-    files.retain(|file| !file.ends_with("tests.rs"));
+    files.retain(|file| file.is_file() && !file.ends_with("tests.rs"));
     files
         .iter()
         .any(|file| fs::read_to_string(file).unwrap().contains(&literal))
