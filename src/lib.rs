@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`cli`] | the commands |
 //! | [`controller`] | the Kubernetes side: leader election, watch, passes, the one status patch, events |
+//! | [`picture`] | an app's parts and how they are, as they are drawn; pure |
 //! | [`status`] | what a pass came to, as conditions; pure |
 //! | [`health`] | what probes, heartbeats and CloudWatch add up to, and whether the writes should move; pure, but for its messengers |
 //! | [`cloud`] | AWS as the engine sees it |
@@ -30,6 +31,7 @@ pub mod controller;
 pub mod health;
 pub mod metrics;
 pub mod model;
+pub mod picture;
 pub mod placeholder;
 pub mod plan;
 pub mod reconcile;
