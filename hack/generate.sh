@@ -17,4 +17,5 @@ write() {
 
 write crds/multiregionapps.multiregion.dev.yaml "$multiregion" crd
 write deploy/rbac.yaml "$multiregion" rbac
+write deploy/rbac-web.yaml "$multiregion" rbac --web
 write deploy/iam-policy.json "$multiregion" iam-policy

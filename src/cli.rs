@@ -20,7 +20,7 @@ use crate::aws::Aws;
 use crate::aws::fence::Fence;
 use crate::health::probe::Prober;
 use crate::telemetry::{self, Health, LogFormat, Standing};
-use crate::{api, controller};
+use crate::{api, controller, web};
 
 /// Serverless web applications in two AWS regions, as one Kubernetes resource.
 #[derive(Parser, Debug)]
@@ -43,7 +43,7 @@ enum Command {
     /// Print the definition of MultiRegionApp.
     Crd,
     /// Print the RBAC that the controller runs with.
-    Rbac,
+    Rbac(rbac::RbacArguments),
     /// Print the least IAM policy that the controller needs.
     IamPolicy(iam_policy::IamPolicyArguments),
 }
@@ -53,6 +53,9 @@ struct RunArguments {
     /// Where /metrics, /livez and /readyz are served.
     #[arg(long, env = "MULTIREGION_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Serve a read-only web page here, such as 0.0.0.0:8443; TLS is an ingress's. Needs `multiregion rbac --web`. Default: none.
+    #[arg(long, env = "MULTIREGION_WEB")]
+    web: Option<SocketAddr>,
     /// Id of this cluster in owner tags; the same id in two clusters makes them one owner. Default: the uid of kube-system.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
@@ -99,7 +102,7 @@ pub async fn main() -> ExitCode {
         Command::Graph(arguments) => graph::run(arguments).await,
         Command::Drill(arguments) => drill::run(arguments).await,
         Command::Crd => print(&api::crd_yaml()),
-        Command::Rbac => print(&rbac::yaml()),
+        Command::Rbac(arguments) => print(&rbac::yaml(&arguments)),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
     };
     done.unwrap_or_else(|error| {
@@ -128,6 +131,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     // It serves for as long as passes run, also those that the signal finds under way.
     let stopped = CancellationToken::new();
     let server = tokio::spawn(telemetry::serve(listener, health.clone(), stopped.clone()));
+    let page = web_page(&arguments, &client, &stopped).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let led = async {
         let election = arguments.leader.election(&client, &health);
@@ -144,10 +148,31 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     tokio::select! {
         done = led => done?,
         served = server => served??,
+        served = page => served?,
     }
     stopped.cancel();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves the web page until `stop`, where one is asked for; also while another replica leads.
+async fn web_page(
+    arguments: &RunArguments,
+    client: &kube::Client,
+    stop: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
+    let listener = match arguments.web {
+        Some(address) => Some(web::listen(address).await?),
+        None => None,
+    };
+    let (client, namespace) = (client.clone(), arguments.namespace.clone());
+    let stop = stop.clone();
+    Ok(async move {
+        match listener {
+            Some(listener) => web::serve(listener, client, namespace, stop).await,
+            None => std::future::pending().await,
+        }
+    })
 }
 
 /// What the leader does, until `stop`.

@@ -1,13 +1,26 @@
 //! What the controller may do in the cluster, as it ships.
 
+use clap::Args;
 use serde_json::{Value, json};
 
 /// Where the controller is at home.
 pub const NAMESPACE: &str = "multiregion-system";
 
+/// Of whom.
+#[derive(Args, Debug, Default)]
+pub struct RbacArguments {
+    /// Also what the web page needs (`multiregion run --web`).
+    #[arg(long)]
+    web: bool,
+}
+
 /// Namespace, service account, roles and bindings as YAML documents.
-pub fn yaml() -> String {
-    let documents: Vec<String> = documents()
+pub fn yaml(arguments: &RbacArguments) -> String {
+    let mut all = documents();
+    if arguments.web {
+        all.extend(web());
+    }
+    let documents: Vec<String> = all
         .iter()
         .map(|document| serde_saphyr::to_string(document).expect("plain JSON is YAML"))
         .collect();
@@ -62,6 +75,35 @@ fn documents() -> Vec<Value> {
             "metadata": {"name": name, "namespace": namespace},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
             "subjects": subjects,
+        }),
+    ]
+}
+
+/// To learn who a viewer is and what that one may see, and to read events for those who may.
+fn web() -> [Value; 2] {
+    let name = "multiregion-web";
+    let rules = [
+        rule("authentication.k8s.io", &["tokenreviews"], &["create"]),
+        rule(
+            "authorization.k8s.io",
+            &["subjectaccessreviews"],
+            &["create"],
+        ),
+        rule("events.k8s.io", &["events"], &["list"]),
+    ];
+    [
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name},
+            "rules": rules,
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": "multiregion", "namespace": NAMESPACE}],
         }),
     ]
 }
