@@ -4,6 +4,7 @@
 
 mod annotation;
 mod bad_days;
+mod browser;
 mod credentials;
 mod domains;
 mod drills;
@@ -20,5 +21,6 @@ mod process;
 mod rollout;
 mod storm;
 mod telling;
+mod web;
 mod world;
 mod writes;
