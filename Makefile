@@ -35,8 +35,12 @@ test: ## Run everything: format, clippy, generated files, unit, property, emulat
 	@hack/test.sh
 
 .PHONY: generate
-generate: programs ## Write the generated files again: CRD and IAM policy
+generate: programs ## Write the generated files again: CRD, RBAC, IAM policy, and the chart's copies
 	@hack/generate.sh .
+
+.PHONY: image
+image: tools ## Build the operator's image: make image NAME=registry.example.com/multiregion:0.1.0
+	@hack/image.sh "$(NAME)"
 
 .PHONY: bench
 bench: tools ## Measure, with a release build, what an app costs in time, AWS calls, processor and memory

@@ -16,6 +16,16 @@ write() {
 }
 
 write crds/multiregionapps.multiregion.dev.yaml "$multiregion" crd
-write deploy/rbac.yaml "$multiregion" rbac
+write deploy/base/crd.yaml "$multiregion" crd
+write deploy/base/rbac.yaml "$multiregion" rbac
 write deploy/rbac-web.yaml "$multiregion" rbac --web
 write deploy/iam-policy.json "$multiregion" iam-policy
+
+# What the chart carries, as it may not reach outside of its folder.
+chart=charts/multiregion-operator/files
+write "$chart/crd.yaml" "$multiregion" crd
+for file in rules.yaml dashboard.json; do
+    if [ -f "deploy/monitoring/$file" ]; then
+        write "$chart/$file" cat "deploy/monitoring/$file"
+    fi
+done

@@ -39,6 +39,8 @@ pub struct App {
     /// The region that takes the writes and the count of its moves, where a status knows them: should their key be lost,
     /// it is put again as it was.
     pub writer: Option<(Role, i64)>,
+    /// The policy that bounds its roles, where the operator's configuration has one.
+    pub permissions_boundary: Option<String>,
     /// The rest of the spec, for what needs no name.
     pub spec: MultiRegionAppSpec,
 }
@@ -140,6 +142,7 @@ impl App {
             origin_access_identity: spec.static_assets.origin_access
                 == OriginAccess::OriginAccessIdentity,
             writer: None,
+            permissions_boundary: None,
             owner,
             prefix,
             tables,

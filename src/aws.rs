@@ -3,10 +3,12 @@
 //! Every call goes through [`Pass::call`], which keeps the account's rate limits, the region's breaker and the
 //! metrics, and turns the SDK's error into a [`Failure`]. No SDK type leaves this module and `resources`.
 
+pub mod accounts;
 mod credentials;
 pub mod error;
 pub mod fence;
 pub mod limits;
+pub mod shared;
 pub mod tags;
 pub mod writer;
 
@@ -16,9 +18,11 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_cloudfrontkeyvaluestore::config::endpoint::{
     Endpoint, EndpointFuture, Params, ResolveEndpoint,
 };
@@ -31,8 +35,11 @@ use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 use crate::model::{Failure, FailureKind, GLOBAL, Owner};
+use accounts::{Role, account_of_role};
+use credentials::{AssumedRole, Chain, Kept, Regions};
 use fence::Fence;
-use limits::Limits;
+use limits::{Limit, Limits};
+use shared::{LONGEST_MEMORY, Read, Readings};
 use tags::OwnerKey;
 
 /// Where the control planes of IAM, CloudFront and Route 53 are, and where CloudFront reads certificates.
@@ -63,9 +70,25 @@ pub struct CallRecord {
     pub failure: Option<FailureKind>,
     /// Wall time, retries included.
     pub elapsed: Duration,
+    /// How long it had to wait for its turn before.
+    pub waited: Duration,
 }
 
-type Recorder = Arc<dyn Fn(&CallRecord) + Send + Sync>;
+/// What is recorded for the metrics.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A call.
+    Call(CallRecord),
+    /// A reading that all apps of the account share was asked for.
+    Shared {
+        /// See [`shared::Read::name`].
+        read: &'static str,
+        /// Whether it was there already.
+        hit: bool,
+    },
+}
+
+type Recorder = Arc<dyn Fn(&Record) + Send + Sync>;
 
 /// The clients of one region. Those of global services are used in us-east-1 only.
 #[expect(
@@ -141,15 +164,19 @@ impl ResolveEndpoint for AtEndpoint {
     }
 }
 
-/// One AWS account as the process's credentials see it; shared by all apps.
+/// One AWS account as one identity's credentials see it; shared by all apps that act in it.
+///
+/// A clone is the same account: with [`Aws::within`] it is that for another leader in the process.
+#[derive(Clone)]
 pub struct Aws {
     base: SdkConfig,
-    clients: Mutex<HashMap<String, Arc<Clients>>>,
-    limits: Limits,
+    clients: Arc<Mutex<HashMap<String, Arc<Clients>>>>,
+    limits: Arc<Limits>,
     recorder: Recorder,
     fence: Fence,
-    account: OnceCell<String>,
-    memory: Mutex<HashMap<String, (Instant, Shared)>>,
+    account: Arc<OnceCell<String>>,
+    memory: Arc<Mutex<HashMap<String, (Instant, Shared)>>>,
+    readings: Arc<Readings>,
 }
 
 impl Aws {
@@ -157,7 +184,9 @@ impl Aws {
     /// may come later.
     pub async fn from_environment(recorder: Recorder) -> Self {
         let base = aws_config::defaults(BehaviorVersion::latest())
-            .credentials_provider(credentials::Chain::default())
+            .credentials_provider(Kept::new(Chain::default()))
+            // They are kept by their provider.
+            .identity_cache(IdentityCache::no_cache())
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(3)
@@ -178,12 +207,32 @@ impl Aws {
     pub fn new(base: SdkConfig, recorder: Recorder) -> Self {
         Self {
             base,
-            clients: Mutex::default(),
-            limits: Limits::default(),
+            clients: Arc::default(),
+            limits: Arc::default(),
             recorder,
             fence: Fence::default(),
-            account: OnceCell::new(),
-            memory: Mutex::default(),
+            account: Arc::default(),
+            memory: Arc::default(),
+            readings: Arc::default(),
+        }
+    }
+
+    /// The account of `role`, which is assumed with this one's credentials.
+    fn assuming(&self, role: &Role, regions: Regions, limits: Arc<Limits>) -> Self {
+        let (base, recorder) = (self.base.clone(), self.recorder.clone());
+        let assumed = AssumedRole::new(base, role.clone(), regions, recorder);
+        let base = self
+            .base
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(Kept::new(assumed)))
+            .identity_cache(IdentityCache::no_cache())
+            .build();
+        let account = account_of_role(&role.arn).map(str::to_owned);
+        Self {
+            limits,
+            fence: self.fence.clone(),
+            account: Arc::new(OnceCell::new_with(account)),
+            ..Self::new(base, self.recorder.clone())
         }
     }
 
@@ -191,6 +240,20 @@ impl Aws {
     #[must_use]
     pub fn within(self, fence: Fence) -> Self {
         Self { fence, ..self }
+    }
+
+    /// Calls are made no faster than `limits` and the defaults beside them say.
+    #[must_use]
+    pub fn limited(self, limits: &[Limit]) -> Self {
+        Self {
+            limits: Arc::new(Limits::new(limits)),
+            ..self
+        }
+    }
+
+    /// Tells this account, as this identity, from others in the process.
+    pub fn number(&self) -> usize {
+        Arc::as_ptr(&self.clients).addr()
     }
 
     /// What the calls, and whatever else acts on behalf of the apps, are within.
@@ -216,7 +279,7 @@ impl Aws {
         self.base.endpoint_url()
     }
 
-    /// The process's credentials, for requests that the SDK has no client for; cached and refreshed by their provider.
+    /// The account's credentials, for requests that the SDK has no client for; cached and refreshed by their provider.
     pub(crate) async fn credentials(&self) -> Result<aws_credential_types::Credentials, String> {
         use aws_credential_types::provider::ProvideCredentials;
         let provider = self
@@ -229,7 +292,7 @@ impl Aws {
             .map_err(|error| crate::chain(&error))
     }
 
-    /// The account id, asked once a process from the regional STS of `region` (the global one is us-east-1's).
+    /// The account id, which a role's ARN tells; else asked once a process from the regional STS of `region` (the global one is us-east-1's).
     pub async fn account(&self, pass: &Pass, region: &str) -> Result<String, Failure> {
         let ask = || async {
             let clients = self.clients(region);
@@ -254,9 +317,6 @@ impl Aws {
         self.account.get_or_try_init(ask).await.cloned()
     }
 }
-
-/// Nothing is remembered longer than this, so that what nobody asks for any more goes.
-const LONGEST_MEMORY: Duration = Duration::from_secs(3600);
 
 /// What outlives a pass. Only for what does not change, and for what costs nothing but a call if it is lost.
 impl Aws {
@@ -291,8 +351,15 @@ impl Aws {
 pub struct Pass {
     aws: Arc<Aws>,
     owner: OwnerKey,
+    /// The owner as the account's limits and readings know it.
+    app: Arc<str>,
     /// Whether facets that nothing serving depends on are read too.
     every_facet: bool,
+    /// Whether what others have read a moment ago is believed.
+    believing: bool,
+    started: Instant,
+    /// When the oldest of what was believed was read.
+    oldest: Mutex<Instant>,
     open_breakers: Mutex<HashSet<(String, &'static str)>>,
     shared: tokio::sync::Mutex<HashMap<String, Arc<Fetch>>>,
 }
@@ -304,13 +371,39 @@ type Fetch = OnceCell<Result<Shared, Failure>>;
 impl Pass {
     /// A pass for the app of `owner`. Without `every_facet` the reads that nothing serving depends on are left out.
     pub fn new(aws: Arc<Aws>, owner: OwnerKey, every_facet: bool) -> Self {
+        let started = Instant::now();
         Self {
             aws,
+            app: owner.to_string().into(),
             owner,
             every_facet,
+            believing: false,
+            started,
+            oldest: Mutex::new(started),
             open_breakers: Mutex::default(),
             shared: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// A pass that believes what was read of the account for other apps a moment ago. It may look whether anything
+    /// differs, and must not change it: that takes a pass that has read all of it itself.
+    #[must_use]
+    pub fn believing(mut self) -> Self {
+        self.believing = true;
+        self
+    }
+
+    /// Whether it is such a pass.
+    pub fn believes(&self) -> bool {
+        self.believing
+    }
+
+    /// Since when nothing of what this pass has seen was read again.
+    pub fn seen_since(&self) -> Instant {
+        *self
+            .oldest
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The account of this pass.
@@ -361,7 +454,9 @@ impl Pass {
                 ),
             });
         }
-        self.aws.limits.wait(service, operation, region).await;
+        let asked = Instant::now();
+        let limits = &self.aws.limits;
+        limits.wait(service, operation, region, &self.app).await;
         let started = Instant::now();
         let span = tracing::debug_span!("aws", service, operation, region);
         // Also between the SDK's retries.
@@ -372,19 +467,25 @@ impl Pass {
             .await
             .map_err(|error| error::classify(service, operation, &error));
         let failure = answer.as_ref().err().map(|failure| failure.kind);
-        (self.aws.recorder)(&CallRecord {
+        (self.aws.recorder)(&Record::Call(CallRecord {
             service,
             operation,
             region: region.to_owned(),
             failure,
             elapsed: started.elapsed(),
-        });
-        match failure {
-            Some(FailureKind::Unreachable) => {
+            waited: started.duration_since(asked),
+        }));
+        match &answer {
+            Err(failure) if failure.kind == FailureKind::Unreachable => {
                 self.breakers().insert(breaker);
             }
-            Some(FailureKind::Throttled) => self.aws.limits.throttled(service, region),
-            _ => {}
+            Err(failure) if failure.kind == FailureKind::Throttled => {
+                // What one table's own capacity does not hold is no reason to slow down for the others.
+                if failure.code != "ProvisionedThroughputExceededException" {
+                    limits.throttled(service, operation, region, started);
+                }
+            }
+            _ => limits.taken(service, operation, region),
         }
         answer
     }
@@ -418,9 +519,88 @@ impl Pass {
         self.shared.lock().await.remove(key);
     }
 
+    /// What `fetch` yields, fetched once for all apps of the account: a reading of `of`, which tells one of its name from
+    /// another. A pass that believes takes one that still serves, any other one that was begun after the pass was.
+    ///
+    /// A write that changes it calls [`Pass::changed`].
+    pub async fn shared<T, F>(&self, read: &Read, of: &str, fetch: F) -> Result<Arc<T>, Failure>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let not_before = self.started.checked_sub(read.serves);
+        let not_before = not_before
+            .filter(|_| self.believing)
+            .unwrap_or(self.started);
+        // What the SDK has to be fetched is large, and would be so on the stack of all who wait.
+        let fetch = Box::pin(fetch);
+        let answer = self
+            .aws
+            .readings
+            .read(&reading_key(read, of), not_before, fetch)
+            .await?;
+        (self.aws.recorder)(&Record::Shared {
+            read: read.name,
+            hit: answer.hit,
+        });
+        let mut oldest = self
+            .oldest
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *oldest = answer.since.min(*oldest);
+        Ok(answer.value)
+    }
+
+    /// As [`Pass::shared`], for a list that stands for single calls of the apps: `None` where those are to be made. So it
+    /// is where the pass believes nothing but what it reads itself, where the list has more pages than it is worth, and
+    /// where it is refused. `fetch` is given the most pages to read, and yields `None` if there are more.
+    pub async fn listed<T, F>(
+        &self,
+        read: &Read,
+        of: &str,
+        fetch: impl FnOnce(usize) -> F + Send,
+    ) -> Result<Option<Arc<T>>, Failure>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<Option<T>, Failure>> + Send,
+    {
+        if !self.believing {
+            return Ok(None);
+        }
+        let (key, readings) = (reading_key(read, of), &self.aws.readings);
+        let Some(pages) = readings.worth(read, &key, &self.app) else {
+            return Ok(None);
+        };
+        let fetch = Box::pin(fetch(pages));
+        let fetch = async { fetch.await.map(|all| all.map(Arc::new)) };
+        match self.shared::<Option<Arc<T>>, _>(read, of, fetch).await {
+            Ok(all) => {
+                if all.is_none() {
+                    readings.is_beyond(&key, pages);
+                }
+                Ok(Option::clone(&all))
+            }
+            Err(failure) if shared::is_refusal(&failure) => {
+                tracing::info!(%failure, "a list is refused, and read in parts");
+                readings.is_beyond(&key, usize::MAX);
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Drops what [`Pass::shared`] and [`Pass::listed`] hold, after a write that changes it.
+    pub fn changed(&self, read: &Read, of: &str) {
+        self.aws.readings.forget(&reading_key(read, of));
+    }
+
     fn breakers(&self) -> std::sync::MutexGuard<'_, HashSet<(String, &'static str)>> {
         self.open_breakers
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+fn reading_key(read: &Read, of: &str) -> String {
+    format!("{} {of}", read.name)
 }

@@ -4,6 +4,7 @@ mod drill;
 mod graph;
 pub mod iam_policy;
 mod leader;
+pub mod namespaces;
 mod plan;
 pub mod rbac;
 
@@ -17,8 +18,11 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::Aws;
+use crate::aws::accounts::Accounts;
 use crate::aws::fence::Fence;
+use crate::aws::limits::Limit;
 use crate::health::probe::Prober;
+use crate::settings::{self, Settings};
 use crate::telemetry::{self, Health, LogFormat, Standing};
 use crate::{api, controller, web};
 
@@ -48,6 +52,22 @@ enum Command {
     IamPolicy(iam_policy::IamPolicyArguments),
 }
 
+/// The operator's configuration.
+#[derive(Args, Clone, Debug)]
+struct ConfigArguments {
+    /// File with the operator's configuration: which namespace acts in which AWS account. Default: all as this process.
+    #[arg(long, env = "MULTIREGION_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArguments {
+    fn read(&self) -> Result<Settings, settings::Error> {
+        // An empty variable names no file.
+        let file = self.config.as_deref();
+        Settings::read(file.filter(|file| !file.as_os_str().is_empty()))
+    }
+}
+
 #[derive(Args, Debug)]
 struct RunArguments {
     /// Where /metrics, /livez and /readyz are served.
@@ -59,12 +79,15 @@ struct RunArguments {
     /// Id of this cluster in owner tags; the same id in two clusters makes them one owner. Default: the uid of kube-system.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
-    /// Watch only this namespace. Default: all.
-    #[arg(long, env = "MULTIREGION_NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    namespaces: namespaces::NamespaceArguments,
     /// Where distributions are served, in place of their own names; for an emulated AWS only.
     #[arg(long, env = "MULTIREGION_EDGE_ENDPOINT", hide = true)]
     edge_endpoint: Option<String>,
+    /// Most calls a second to a service, of which AWS documents a limit by default: `lambda=10`, with what may come at
+    /// once `lambda=10/20`, for one operation `lambda:GetFunction=50`. For several: repeat it, or use commas.
+    #[arg(long = "limit", env = "MULTIREGION_LIMITS", value_delimiter = ',')]
+    limits: Vec<Limit>,
     /// How logs are written.
     #[arg(long, env = "MULTIREGION_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -77,6 +100,8 @@ struct RunArguments {
         value_parser = clap::value_parser!(u64).range(..=86_400)
     )]
     cloudwatch_interval_seconds: u64,
+    #[command(flatten)]
+    configuration: ConfigArguments,
     #[command(flatten)]
     leader: leader::LeaderArguments,
 }
@@ -92,6 +117,8 @@ struct PlanArguments {
     /// Id of the cluster whose controller owns the app. Default: the uid of kube-system, where a cluster answers.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
+    #[command(flatten)]
+    configuration: ConfigArguments,
 }
 
 /// Runs the command of the process's arguments.
@@ -123,6 +150,7 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     telemetry::logs(arguments.log_format);
+    let settings = arguments.configuration.read()?;
     let health = Health::default();
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
@@ -135,7 +163,10 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let led = async {
         let election = arguments.leader.election(&client, &health);
-        let work = |fence| work(client, health.clone(), &arguments, fence, stop.clone());
+        let work = |fence| {
+            let (health, stop) = (health.clone(), stop.clone());
+            work(client, health, &arguments, settings, fence, stop)
+        };
         match election {
             // Stopped while it stood by, there was nothing to be done.
             Some(election) => election.lead(&stop, work).await?.unwrap_or(Ok(())),
@@ -165,11 +196,11 @@ async fn web_page(
         Some(address) => Some(web::listen(address).await?),
         None => None,
     };
-    let (client, namespace) = (client.clone(), arguments.namespace.clone());
+    let (client, namespaces) = (client.clone(), arguments.namespaces.set());
     let stop = stop.clone();
     Ok(async move {
         match listener {
-            Some(listener) => web::serve(listener, client, namespace, stop).await,
+            Some(listener) => web::serve(listener, client, namespaces, stop).await,
             None => std::future::pending().await,
         }
     })
@@ -180,6 +211,7 @@ async fn work(
     client: kube::Client,
     health: Health,
     arguments: &RunArguments,
+    settings: Settings,
     fence: Fence,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -190,14 +222,16 @@ async fn work(
     tracing::info!(cluster, "works");
     let scope = controller::Scope {
         cluster,
-        namespace: arguments.namespace.clone(),
+        namespaces: arguments.namespaces.set(),
         cloudwatch_interval: Duration::from_secs(arguments.cloudwatch_interval_seconds),
+        settings,
     };
     let metrics = health.metrics.clone();
-    let aws = Aws::from_environment(Arc::new(move |call| metrics.aws_call(call))).await;
-    let aws = Arc::new(aws.within(fence));
-    let prober = Prober::new(aws.clone(), arguments.edge_endpoint.clone())?;
-    controller::run(client, aws, prober, health, scope, stop).await;
+    let aws = Aws::from_environment(Arc::new(move |record| metrics.aws(record))).await;
+    let aws = aws.within(fence).limited(&arguments.limits);
+    let prober = Prober::new(&aws, arguments.edge_endpoint.clone())?;
+    let accounts = Accounts::new(aws);
+    controller::run(client, accounts, prober, health, scope, stop).await;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! [`Cloud`] over the registry of kinds: AWS itself.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -19,6 +20,11 @@ impl AwsCloud {
     /// AWS as `pass` may use it.
     pub fn new(pass: Pass) -> Self {
         Self { pass }
+    }
+
+    /// Since when nothing of what was seen was read again.
+    pub fn seen_since(&self) -> Instant {
+        self.pass.seen_since()
     }
 }
 
@@ -45,7 +51,7 @@ impl Cloud for AwsCloud {
     }
 
     fn reads_every_facet(&self) -> bool {
-        self.pass.every_facet()
+        self.pass.every_facet() && !self.pass.believes()
     }
 
     async fn observe(

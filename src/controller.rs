@@ -7,17 +7,17 @@ mod events;
 pub mod evidence;
 mod lease;
 mod passes;
+mod scope;
 mod watch;
 mod writer;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::finalizer::{Event as FinalizerEvent, finalizer};
@@ -31,14 +31,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{FINALIZER, MultiRegionApp, MultiRegionAppStatus};
 use crate::app::{App, Invalid};
+use crate::aws::accounts::Accounts;
 use crate::aws::tags::OwnerKey;
 use crate::aws::{Aws, Pass};
 use crate::health::probe::Prober;
 use crate::model::Failure;
+use crate::settings::{Account, Settings};
 use crate::status::Pace;
 use crate::telemetry::Health;
 use backoff::Memory;
 use watch::Watches;
+
+pub use scope::{Events, Scope, objects};
 
 /// Field manager of the status, and reporter of the events.
 const MANAGER: &str = "multiregion";
@@ -50,7 +54,9 @@ const CONCURRENT_APPS: u16 = 16;
 /// What every pass needs.
 struct Context {
     client: Client,
-    aws: Arc<Aws>,
+    accounts: Accounts,
+    /// Which of the accounts each namespace acts in, and within what bounds.
+    settings: Settings,
     health: Health,
     recorder: Recorder,
     /// Id of the cluster, part of the owner.
@@ -82,7 +88,7 @@ enum Error {
 /// Why an object could not be laid out.
 #[derive(Debug)]
 enum NotParsed {
-    /// Its account could not be told.
+    /// Its account could not be told, or it is not allowed to act there.
     Failed(Failure),
     /// As a whole it makes no sense.
     Invalid(Invalid),
@@ -113,39 +119,16 @@ pub async fn cluster_id(client: &Client) -> Result<String, StartError> {
     namespace.uid().ok_or(StartError::NoUid)
 }
 
-/// Which objects the controller works on, who it is to AWS, and what that may cost.
-#[derive(Clone, Debug)]
-pub struct Scope {
-    /// Id of the cluster in owner tags.
-    pub cluster: String,
-    /// Only this namespace; all if absent.
-    pub namespace: Option<String>,
-    /// Between two readings of an app's metrics; zero: none are read.
-    pub cloudwatch_interval: Duration,
-}
-
 /// Runs until `stop`, then lets the passes under way end.
 pub async fn run(
     client: Client,
-    aws: Arc<Aws>,
+    accounts: Accounts,
     prober: Prober,
     health: Health,
     scope: Scope,
     stop: CancellationToken,
 ) {
-    let Scope {
-        cluster,
-        namespace,
-        cloudwatch_interval,
-    } = scope;
-    let apps: Api<MultiRegionApp> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), &namespace),
-        None => Api::all(client.clone()),
-    };
-    if let Err(error) = apps.list(&ListParams::default().limit(1)).await {
-        let advice = "is the definition installed (multiregion crd | kubectl apply -f -), and may this account list it?";
-        tracing::error!(error = %crate::chain(&error), advice, "MultiRegionApps cannot be listed; trying on");
-    }
+    scope.look(&client).await;
     let recorder = Recorder::new(
         client.clone(),
         Reporter {
@@ -154,12 +137,14 @@ pub async fn run(
         },
     );
     let (reader, writer) = reflector::store();
+    let events = objects(&client, &scope.namespaces, health.ready.clone());
     let context = Arc::new(Context {
         client,
-        aws,
+        accounts,
+        settings: scope.settings,
         health,
         recorder,
-        cluster,
+        cluster: scope.cluster,
         prober,
         store: reader.clone(),
         watches: Watches::default(),
@@ -167,22 +152,15 @@ pub async fn run(
         stop: stop.clone(),
         memories: Mutex::default(),
     });
-    let readings = evidence::readings(context.clone(), cloudwatch_interval);
-    let (fence, end) = (context.aws.fence().clone(), stop.clone());
+    let readings = evidence::readings(context.clone(), scope.cloudwatch_interval);
+    let (fence, end) = (context.accounts.fence().clone(), stop.clone());
     tokio::spawn(async move { end.run_until_cancelled(fence.hold(readings)).await });
     // Status patches wake nothing: they change none of these.
     let meaningful = predicates::generation
         .combine(predicates::annotations)
         .combine(predicates::finalizers);
     let meaningful = meaningful.combine(deletion);
-    let ready = context.health.ready.clone();
-    let stream = watcher(apps, watcher::Config::default().any_semantic())
-        .backoff(WatchBackoff::default())
-        .inspect(move |event| {
-            if let Ok(watcher::Event::InitDone) = event {
-                ready.store(true, Ordering::Relaxed);
-            }
-        })
+    let stream = events
         .reflect(writer)
         .applied_objects()
         .predicate_filter(meaningful, kube::runtime::PredicateConfig::default());
@@ -241,7 +219,7 @@ async fn reconcile(
         }
     });
     // Its writes to Kubernetes too are a leader's alone.
-    context.aws.fence().hold(pass).await
+    context.accounts.fence().hold(pass).await
 }
 
 fn on_error(app: Arc<MultiRegionApp>, error: &FinalizerError, context: Arc<Context>) -> Action {
@@ -258,27 +236,49 @@ impl Context {
         Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default())
     }
 
-    /// A pass on behalf of `app`.
-    fn pass(&self, app: &MultiRegionApp, every_facet: bool) -> Pass {
+    /// The account of `app`'s namespace, if the app keeps within its bounds.
+    fn allowed(&self, app: &MultiRegionApp) -> Result<&Account, Failure> {
+        let account = self
+            .settings
+            .account(&app.namespace().unwrap_or_default())?;
+        account.admits(&app.name_any(), &app.spec)?;
+        Ok(account)
+    }
+
+    /// AWS as `app` may use it.
+    fn aws(&self, app: &MultiRegionApp) -> Result<Arc<Aws>, Failure> {
+        let role = self.allowed(app)?.role();
+        let regions = &app.spec.regions;
+        let regions = std::iter::once(&regions.primary).chain(&regions.dr);
+        Ok(self.accounts.of(role.as_ref(), regions.map(String::as_str)))
+    }
+
+    /// A pass on behalf of `app`, which believes nothing but what it reads itself.
+    fn pass(&self, app: &MultiRegionApp, every_facet: bool) -> Result<Pass, Failure> {
         let owner = OwnerKey {
             cluster: self.cluster.clone(),
             namespace: app.namespace().unwrap_or_default(),
             name: app.name_any(),
         };
-        Pass::new(self.aws.clone(), owner, every_facet)
+        Ok(Pass::new(self.aws(app)?, owner, every_facet))
     }
 
     /// The app with every name given, which takes its account.
     async fn parsed(&self, object: &MultiRegionApp) -> Result<App, NotParsed> {
-        let pass = self.pass(object, false);
-        let regions = &object.spec.regions;
-        let mut asked = self.aws.account(&pass, &regions.primary).await;
+        let allowed = self.allowed(object).map_err(NotParsed::Failed)?;
+        let pass = self.pass(object, false).map_err(NotParsed::Failed)?;
+        let (aws, regions) = (pass.aws(), &object.spec.regions);
+        let mut asked = aws.account(&pass, &regions.primary).await;
         if let (Err(_), Some(dr)) = (&asked, &regions.dr) {
             // Whoever the account is, the other region knows, too.
-            asked = self.aws.account(&pass, dr).await.or(asked);
+            asked = aws.account(&pass, dr).await.or(asked);
         }
         let account = asked.map_err(NotParsed::Failed)?;
-        App::new(pass.owner().clone(), &account, &object.spec).map_err(NotParsed::Invalid)
+        let app = App::new(pass.owner().clone(), &account, &object.spec);
+        let mut app = app.map_err(NotParsed::Invalid)?;
+        app.permissions_boundary
+            .clone_from(&allowed.permissions_boundary_arn);
+        Ok(app)
     }
 
     /// Reads or changes what is remembered of `app`.

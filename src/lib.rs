@@ -17,7 +17,8 @@
 //! | [`plan`] | what is to be done, and what it waits on; pure |
 //! | [`app`] | the spec parsed once, every name given; pure |
 //! | [`resources`] | the kinds of AWS resources, one file each |
-//! | [`aws`] | clients per region, the error table, rate limits, ownership tags |
+//! | [`settings`] | which namespace acts in which account, and within what bounds |
+//! | [`aws`] | accounts, clients per region, the error table, rate limits, ownership tags |
 //! | [`validate`] | the offline check of a manifest |
 //! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
 //! | [`api`] | the custom resource: spec, status, admission rules |
@@ -38,6 +39,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod resources;
 pub mod rollout;
+pub mod settings;
 pub mod status;
 pub mod telemetry;
 pub mod topology;

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::aws::CallRecord;
+use crate::aws::{CallRecord, Record};
 use crate::health::Sample;
 use crate::model::FailureKind;
 
@@ -22,6 +22,9 @@ pub struct Metrics {
     reconcile_seconds: Histogram,
     aws_calls: Family<AwsCall, Counter>,
     aws_seconds: Family<AwsService, Histogram, fn() -> Histogram>,
+    aws_wait: Family<AwsService, Counter<f64, AtomicU64>>,
+    aws_throttles: Family<AwsRegion, Counter>,
+    shared_reads: Family<SharedRead, Counter>,
     drift: Family<Drift, Counter>,
     writes: Family<Drift, Counter>,
     probes: Family<Probed, Counter>,
@@ -48,6 +51,18 @@ struct AwsCall {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AwsService {
     service: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AwsRegion {
+    service: String,
+    region: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SharedRead {
+    read: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,6 +121,25 @@ impl Default for Metrics {
             Unit::Seconds,
             aws_seconds.clone(),
         );
+        let aws_wait = Family::default();
+        registry.register_with_unit(
+            "aws_wait",
+            "Time that calls to AWS waited for their turn under the account's rate limits",
+            Unit::Seconds,
+            aws_wait.clone(),
+        );
+        let aws_throttles = Family::default();
+        registry.register(
+            "aws_throttles",
+            "Calls that AWS refused because there were too many",
+            aws_throttles.clone(),
+        );
+        let shared_reads = Family::default();
+        registry.register(
+            "shared_reads",
+            "Readings that all apps of an account share, by whether one was there (hit) or had to be made (miss)",
+            shared_reads.clone(),
+        );
         let drift = Family::default();
         registry.register(
             "drift",
@@ -145,6 +179,9 @@ impl Default for Metrics {
             reconcile_seconds,
             aws_calls,
             aws_seconds,
+            aws_wait,
+            aws_throttles,
+            shared_reads,
             drift,
             writes,
             probes,
@@ -183,8 +220,19 @@ impl Metrics {
         self.probes.get_or_create(&labels).inc();
     }
 
-    /// Counts a call to AWS.
-    pub fn aws_call(&self, call: &CallRecord) {
+    /// Counts what was done at AWS.
+    pub fn aws(&self, record: &Record) {
+        match record {
+            Record::Call(call) => self.aws_call(call),
+            Record::Shared { read, hit } => {
+                let outcome = if *hit { "hit" } else { "miss" };
+                let labels = SharedRead { read, outcome };
+                self.shared_reads.get_or_create(&labels).inc();
+            }
+        }
+    }
+
+    fn aws_call(&self, call: &CallRecord) {
         let outcome = call.failure.map_or("ok", failure_label);
         self.aws_calls
             .get_or_create(&AwsCall {
@@ -194,11 +242,22 @@ impl Metrics {
                 outcome: outcome.into(),
             })
             .inc();
+        let service = AwsService {
+            service: call.service.into(),
+        };
+        self.aws_wait
+            .get_or_create(&service)
+            .inc_by(call.waited.as_secs_f64());
         self.aws_seconds
-            .get_or_create(&AwsService {
-                service: call.service.into(),
-            })
+            .get_or_create(&service)
             .observe(call.elapsed.as_secs_f64());
+        if call.failure == Some(FailureKind::Throttled) {
+            let labels = AwsRegion {
+                service: call.service.into(),
+                region: call.region.clone(),
+            };
+            self.aws_throttles.get_or_create(&labels).inc();
+        }
     }
 
     /// Counts a pass. `outcome` is one of a few words.
@@ -281,5 +340,6 @@ fn failure_label(kind: FailureKind) -> &'static str {
         FailureKind::Foreign => "foreign",
         FailureKind::DeletionProtected => "deletion_protected",
         FailureKind::NotYet => "not_yet",
+        FailureKind::NotAllowed => "not_allowed",
     }
 }

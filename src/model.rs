@@ -377,6 +377,8 @@ pub enum FailureKind {
     Quota,
     /// It belongs to somebody else.
     Foreign,
+    /// The operator's configuration does not allow it; AWS was not asked.
+    NotAllowed,
     /// Deletion protection is on.
     DeletionProtected,
     /// Not yet, by a rule of AWS's with a date.
@@ -388,7 +390,11 @@ impl FailureKind {
     pub fn needs_a_person(self) -> bool {
         matches!(
             self,
-            Self::Invalid | Self::Quota | Self::Foreign | Self::DeletionProtected
+            Self::Invalid
+                | Self::Quota
+                | Self::Foreign
+                | Self::NotAllowed
+                | Self::DeletionProtected
         )
     }
 

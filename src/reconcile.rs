@@ -26,7 +26,7 @@ pub trait Cloud: Send + Sync {
     fn parent(&self, id: &ResourceId) -> Option<ResourceId>;
     /// Whether `id` is found only by its resolved configuration.
     fn located_by_inputs(&self, id: &ResourceId) -> bool;
-    /// Whether observations are complete; with incomplete ones nothing that exists is changed.
+    /// Whether observations are complete and at first hand; with others nothing is changed.
     fn reads_every_facet(&self) -> bool;
     /// Reads one resource.
     async fn observe(
@@ -87,7 +87,7 @@ pub struct Outcome {
     pub applied: Vec<Applied>,
     /// The calls that failed.
     pub failed: BTreeMap<ResourceId, Failure>,
-    /// Something could be made or changed, but not every facet was read: come again with all of them.
+    /// Something is to be done, but not every facet was read at first hand: come again with all of them.
     pub needs_every_facet: bool,
 }
 
@@ -295,14 +295,15 @@ impl Run<'_> {
     async fn apply(&mut self) {
         let mut running = FuturesUnordered::new();
         let mut busy: BTreeSet<ResourceId> = BTreeSet::new();
-        // What to change is decided on a complete read; what has to go has to go.
-        let every_facet = self.cloud.reads_every_facet();
+        // What to do is decided on a complete read at first hand.
+        if !self.cloud.reads_every_facet() {
+            return;
+        }
         loop {
             for step in self.plan().steps {
                 if step.state == State::Ready
                     && running.len() < CONCURRENCY
                     && !busy.contains(&step.id)
-                    && (every_facet || matches!(step.change, Change::Delete { .. }))
                 {
                     busy.insert(step.id.clone());
                     self.progress.taken.insert(step.key());

@@ -12,6 +12,7 @@ mod removals;
 mod site;
 mod writer;
 
+use identity::Rights;
 pub use removals::removals;
 
 use serde::Serialize;
@@ -22,7 +23,7 @@ use crate::resources;
 
 /// Every resource that `app` should have.
 pub fn topology(app: &App) -> Vec<Desired> {
-    let mut all = identity::roles(app);
+    let mut all = identity::roles(app, &Rights::to_all(app));
     for site in app.sites() {
         all.extend(site::buckets(app, site));
         all.extend(site::function(app, site));
@@ -62,6 +63,18 @@ pub fn with_remains(
     }
     all.extend_from_slice(known);
     Some(wanted(app, &all, deleting))
+}
+
+/// `wanted`, its roles without rights to what has one of the app's names and is by `snapshot` somebody else's.
+#[must_use]
+pub fn with_own_rights(app: &App, mut wanted: Wanted, snapshot: &Snapshot) -> Wanted {
+    for role in identity::roles(app, &Rights::by(app, snapshot)) {
+        let mut desired = wanted.desired.iter_mut();
+        if let Some(desired) = desired.find(|desired| desired.id == role.id) {
+            desired.config = role.config;
+        }
+    }
+    wanted
 }
 
 /// A resource with what is known of its kind.

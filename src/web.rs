@@ -13,6 +13,7 @@ mod review;
 mod sessions;
 mod view;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,18 +83,18 @@ pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Serves the page until `stop`: the apps of `namespace`, or all.
+/// Serves the page until `stop`: the apps of `namespaces`, or all.
 ///
 /// # Errors
 /// When connections can no longer be taken.
 pub async fn serve(
     listener: TcpListener,
     client: Client,
-    namespace: Option<String>,
+    namespaces: BTreeSet<String>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let web = Arc::new(Web {
-        apps: Apps::watch(&client, namespace.as_deref(), stop.clone()),
+        apps: Apps::watch(&client, &namespaces, stop.clone()),
         events: Events::new(client.clone()),
         gate: Gate::new(ApiServer::new(client)),
         sessions: Sessions::default(),

@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plan", &["model"]),
     ("aws", &["model"]),
     ("app", &["api", "aws"]),
+    ("settings", &["api", "aws", "model"]),
     ("resources", &["model", "aws", "placeholder"]),
     ("topology", &["api", "app", "aws", "model", "resources"]),
     ("reconcile", &["model", "plan"]),
@@ -52,7 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("picture", &["api", "app", "aws", "model", "topology"]),
-    ("web", &["api", "picture"]),
+    ("web", &["api", "controller", "picture"]),
     (
         "controller",
         &[
@@ -65,6 +66,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plan",
             "reconcile",
             "rollout",
+            "settings",
             "status",
             "telemetry",
             "topology",
@@ -85,6 +87,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "reconcile",
             "resources",
             "rollout",
+            "settings",
             "telemetry",
             "topology",
             "validate",

@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::credentials::NotAssumed;
 use crate::model::{Failure, FailureKind};
 
 /// Turns the SDK's error into what the engine decides by.
@@ -34,10 +35,13 @@ where
         SdkError::DispatchFailure(dispatch) => {
             let text = DisplayErrorContext(error).to_string();
             if is_credentials_error(&text) || is_failed_provider(error) {
-                let message = format!(
-                    "no usable credentials in the environment's chain (AWS_*, profile, web identity): {}",
-                    innermost(error)
-                );
+                let message = match not_assumed(error) {
+                    Some(not_assumed) => format!("{not_assumed}: {}", not_assumed.failure),
+                    None => format!(
+                        "no usable credentials in the environment's chain (AWS_*, profile, web identity): {}",
+                        innermost(error)
+                    ),
+                };
                 return failure(FailureKind::NoCredentials, "NoCredentials", message);
             }
             // A connection that was taken and then dropped is a lost reply, not a region out of reach.
@@ -142,13 +146,32 @@ fn is_failed_provider(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut failed = false;
     let mut next = Some(error);
     while let Some(error) = next {
-        if failed && error.is::<ConnectorError>() {
+        if failed && (error.is::<ConnectorError>() || is_away(error)) {
             return false;
         }
         failed |= error.is::<CredentialsError>();
         next = error.source();
     }
     failed
+}
+
+/// Whether a role was not assumed because no STS answered, or none had the time.
+fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
+    error
+        .downcast_ref::<NotAssumed>()
+        .is_some_and(|not_assumed| not_assumed.failure.kind.is_unreachable())
+}
+
+/// The role that could not be assumed, if that is what it comes from.
+fn not_assumed<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a NotAssumed> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(not_assumed) = error.downcast_ref() {
+            return Some(not_assumed);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {

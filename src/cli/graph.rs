@@ -33,12 +33,15 @@ pub(super) struct GraphArguments {
     /// Id of the cluster whose controller owns the app. Default: the uid of kube-system, where a cluster answers.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
+    #[command(flatten)]
+    configuration: super::ConfigArguments,
 }
 
 pub(super) async fn run(arguments: GraphArguments) -> anyhow::Result<ExitCode> {
     let (app, known) = match (&arguments.file, &arguments.name) {
         (Some(file), _) => {
-            let (app, outcome) = plan::look(file, arguments.cluster_id).await?;
+            let settings = arguments.configuration.read()?;
+            let (app, outcome) = plan::look(file, arguments.cluster_id, &settings).await?;
             let known = seen(&app, &outcome);
             (app, known)
         }

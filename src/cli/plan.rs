@@ -10,12 +10,14 @@ use kube::ResourceExt;
 
 use super::PlanArguments;
 use crate::app::App;
+use crate::aws::accounts::Accounts;
 use crate::aws::tags::OwnerKey;
 use crate::aws::{Aws, Pass};
 use crate::cloud::AwsCloud;
 use crate::model::{Observed, Snapshot};
 use crate::plan::{Block, State};
 use crate::reconcile::{self, Options, Outcome, Seen};
+use crate::settings::Settings;
 use crate::{controller, rollout, topology, validate};
 
 /// How a plan is printed.
@@ -32,7 +34,8 @@ pub(super) enum Output {
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
-    let (_, outcome) = look(&arguments.file, arguments.cluster_id).await?;
+    let settings = arguments.configuration.read()?;
+    let (_, outcome) = look(&arguments.file, arguments.cluster_id, &settings).await?;
     match arguments.output {
         Output::Text => println!("{}", outcome.plan),
         Output::Json => println!(
@@ -67,9 +70,10 @@ pub(super) async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
 pub(super) async fn look(
     file: &Path,
     cluster_id: Option<String>,
+    settings: &Settings,
 ) -> anyhow::Result<(App, Outcome)> {
     let text = read(file)?;
-    let app = match validate::manifest(&text) {
+    let object = match validate::manifest(&text) {
         Ok(app) => app,
         Err(problems) => {
             let problems: Vec<String> = problems
@@ -84,16 +88,24 @@ pub(super) async fn look(
             Some(id) => id,
             None => ask_cluster_id().await,
         },
-        namespace: app.namespace().unwrap_or_else(|| "default".into()),
-        name: app.name_any(),
+        namespace: object.namespace().unwrap_or_else(|| "default".into()),
+        name: object.name_any(),
     };
-    let aws = Arc::new(Aws::from_environment(Arc::new(|_| {})).await);
+    let allowed = settings.account(&owner.namespace)?;
+    allowed.admits(&owner.name, &object.spec)?;
+    let own = Aws::from_environment(Arc::new(|_| {})).await;
+    let regions = &object.spec.regions;
+    let of_app = std::iter::once(&regions.primary).chain(&regions.dr);
+    let accounts = Accounts::new(own);
+    let aws = accounts.of(allowed.role().as_ref(), of_app.map(String::as_str));
     let pass = Pass::new(aws.clone(), owner.clone(), true);
     let account = aws
-        .account(&pass, &app.spec.regions.primary)
+        .account(&pass, &regions.primary)
         .await
         .context("asking for the AWS account")?;
-    let app = App::new(owner, &account, &app.spec)?;
+    let mut app = App::new(owner, &account, &object.spec)?;
+    app.permissions_boundary
+        .clone_from(&allowed.permissions_boundary_arn);
     let wanted = topology::wanted(&app, &[], false);
     let options = Options {
         adopt: app.adopts(),
@@ -105,6 +117,7 @@ pub(super) async fn look(
     let second_thought = |seen: &Snapshot| {
         let wanted = topology::with_remains(&app, &[], false, seen);
         let wanted = wanted.unwrap_or_else(|| topology::wanted(&app, &[], false));
+        let wanted = topology::with_own_rights(&app, wanted, seen);
         Some(rollout::stage(&app, wanted, seen, &known).0)
     };
     let cloud = AwsCloud::new(pass);

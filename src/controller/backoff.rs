@@ -14,6 +14,8 @@ const SETTLED: Duration = Duration::from_secs(600);
 const VERIFY: Duration = Duration::from_secs(30);
 /// Every so many passes all facets are read.
 const EVERY_FACET: u32 = 6;
+/// For so long after it was misled an app reads everything itself.
+const MISLED: Duration = Duration::from_secs(3600);
 /// For so long after a complete read the passes of an app that is not yet settled read only what is not at rest.
 const BELIEVED: Duration = Duration::from_secs(30);
 
@@ -37,6 +39,10 @@ pub(super) struct Memory {
     passes: u32,
     /// The pace of the last pass, and how often in a row it was the same.
     last: Option<Pace>,
+    /// When a difference was believed that was none.
+    misled: Option<Instant>,
+    /// A change of the last pass is to be checked.
+    verifying: bool,
     repeats: u32,
     deleting: bool,
     /// Differences that the last pass found.
@@ -46,6 +52,19 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Whether the next pass may believe what was read for other apps a moment ago: it checks no change of its own, and
+    /// nothing was left to do.
+    pub(super) fn may_believe(&self) -> bool {
+        let misled = self.misled.is_some_and(|at| at.elapsed() < MISLED);
+        !misled && !self.verifying && self.last.is_none_or(|pace| pace == Pace::Settled)
+    }
+
+    /// Notes that a difference that was believed was none. Once, a write of ours or AWS's own delay may have overtaken the
+    /// reading; but where readings tell something else than single reads do, they only cost.
+    pub(super) fn was_misled(&mut self) {
+        self.misled = Some(Instant::now());
+    }
+
     /// Counts a pass; says whether it is one that reads every facet.
     pub(super) fn begin_pass(&mut self) -> bool {
         let every_facet = self.passes.is_multiple_of(EVERY_FACET);
@@ -87,12 +106,14 @@ impl Memory {
             0
         };
         self.last = Some(pace);
+        self.verifying = false;
         delay(pace, self.repeats).mul_f64(rand::rng().random_range(0.9..1.1))
     }
 
     /// As [`Memory::next`], for a pass that has just changed something and found nothing left to do.
     pub(super) fn verify(&mut self) -> Duration {
         self.last = None;
+        self.verifying = true;
         // The check is of everything.
         self.passes = 0;
         VERIFY
@@ -143,6 +164,22 @@ mod tests {
             passes,
             [true, false, false, false, false, false, true, false]
         );
+    }
+
+    #[test]
+    fn others_readings_are_believed_only_while_nothing_is_to_be_done_or_checked() {
+        let mut memory = Memory::default();
+        assert!(memory.may_believe(), "a restart is no reason not to");
+        memory.next(Pace::Waiting);
+        assert!(!memory.may_believe());
+        memory.next(Pace::Settled);
+        assert!(memory.may_believe());
+        memory.verify();
+        assert!(!memory.may_believe(), "a change is checked at first hand");
+        memory.next(Pace::Settled);
+        assert!(memory.may_believe());
+        memory.was_misled();
+        assert!(!memory.may_believe());
     }
 
     #[test]

@@ -199,7 +199,8 @@ impl<'a> Drill<'a> {
         else {
             return Err(no_writer());
         };
-        let pass = context.pass(app, false);
+        let not_allowed = |failure: Failure| Why::new("NotAllowed", failure.message);
+        let pass = context.pass(app, false).map_err(not_allowed)?;
         let before = writer::read(&pass, &place.store, &place.distribution)
             .await
             .map_err(|failure| Why::new("StoreUnreachable", failure.to_string()))?
@@ -279,7 +280,8 @@ impl<'a> Drill<'a> {
         let began = Instant::now();
         let next = self.at_dr();
         let (store, distribution) = (&self.place.store, &self.place.distribution);
-        let pass = self.context.pass(self.app, false);
+        let not_allowed = |failure: Failure| Why::new("NotAllowed", failure.message);
+        let pass = self.context.pass(self.app, false).map_err(not_allowed)?;
         match writer::compare_and_set(&pass, store, distribution, Some(self.before), next).await {
             Ok(Set::Done) => {}
             Ok(Set::Conflict(_)) => {
@@ -446,9 +448,11 @@ async fn back(
 ) -> Found {
     let home = ours.moved_to(Side::Primary);
     loop {
-        let pass = context.pass(app, false);
-        let set =
-            writer::compare_and_set(&pass, &place.store, &place.distribution, Some(ours), home);
+        let set = async {
+            let pass = context.pass(app, false)?;
+            let (store, distribution) = (&place.store, &place.distribution);
+            writer::compare_and_set(&pass, store, distribution, Some(ours), home).await
+        };
         match set.await {
             Ok(Set::Done) => {
                 note(watch, app, home);

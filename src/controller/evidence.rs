@@ -28,8 +28,13 @@ const GATHER: Duration = Duration::from_secs(1);
 struct Due {
     watch: Arc<Watch>,
     app: Arc<MultiRegionApp>,
+    /// The account that it acts in.
+    aws: Arc<Aws>,
     queries: Vec<Query>,
 }
+
+/// An account, by its number, and a region: what one call can read.
+type Place<'a> = (usize, &'a str);
 
 /// Readings, `every` so often an app, until the process ends; none at all if that is zero.
 pub(super) async fn readings(context: Arc<Context>, every: Duration) {
@@ -67,8 +72,8 @@ struct Readings {
     turn: u64,
     /// The turn of each app's last reading, by uid.
     read: HashMap<String, u64>,
-    /// Why CloudWatch could not be read, by region, as it was last logged.
-    failing: HashMap<String, FailureKind>,
+    /// Why CloudWatch could not be read, by account and region, as it was last logged.
+    failing: HashMap<(String, String), FailureKind>,
 }
 
 impl Readings {
@@ -78,19 +83,24 @@ impl Readings {
             return;
         }
         let now = Timestamp::now();
-        let asked = due.iter().enumerate();
-        let asked = asked.flat_map(|(app, due)| due.queries.iter().map(move |query| (app, query)));
-        let mut regions: BTreeMap<&str, Vec<(usize, &Query)>> = BTreeMap::new();
-        for (app, query) in asked {
-            regions.entry(&query.region).or_default().push((app, query));
+        let mut places: BTreeMap<Place<'_>, (Pass, Vec<(usize, &Query)>)> = BTreeMap::new();
+        for (app, due) in due.iter().enumerate() {
+            for query in &due.queries {
+                let place = (due.aws.number(), query.region.as_str());
+                let asked = places
+                    .entry(place)
+                    .or_insert_with(|| (process(&due.aws, &context.cluster), Vec::new()));
+                asked.1.push((app, query));
+            }
         }
-        let pass = process(&context.aws, &context.cluster);
-        let of_regions = regions
+        let of_places = places
             .iter()
-            .map(|(region, asked)| of_region(&pass, region, asked, now));
+            .map(|((_, region), (pass, asked))| of_region(pass, region, asked, now));
+        let read = join_all(of_places).await;
         let mut answers: Vec<Vec<(Figure, Series)>> = due.iter().map(|_| Vec::new()).collect();
-        for (region, (read, failure)) in regions.keys().zip(join_all(of_regions).await) {
-            self.note(region, failure);
+        for (((_, region), (pass, _)), (read, failure)) in places.iter().zip(read) {
+            let account = pass.aws().account(pass, region).await.unwrap_or_default();
+            self.note(account, region, failure);
             for (app, figure, series) in read {
                 answers[app].push((figure, series));
             }
@@ -118,13 +128,14 @@ impl Readings {
             .map(async |(uid, watch, app)| {
                 let queries = queries(context, &app).await;
                 let due = Due {
+                    aws: context.aws(&app).ok()?,
                     watch,
                     app,
                     queries,
                 };
-                (uid, due)
+                Some((uid, due))
             });
-        let mut due = join_all(asking).await;
+        let mut due: Vec<(String, Due)> = join_all(asking).await.into_iter().flatten().collect();
         due.retain(|(_, due)| !due.queries.is_empty());
         let turn = self.turn;
         self.read
@@ -140,13 +151,14 @@ impl Readings {
     }
 
     /// Says once that a region's CloudWatch cannot be read, and why.
-    fn note(&mut self, region: &str, failure: Option<Failure>) {
+    fn note(&mut self, account: String, region: &str, failure: Option<Failure>) {
+        let place = (account.clone(), region.to_owned());
         let Some(failure) = failure else {
-            self.failing.remove(region);
+            self.failing.remove(&place);
             return;
         };
-        if self.failing.insert(region.to_owned(), failure.kind) != Some(failure.kind) {
-            tracing::warn!(region, error = %failure, "CloudWatch cannot be read: conditions go by probes and heartbeats alone");
+        if self.failing.insert(place, failure.kind) != Some(failure.kind) {
+            tracing::warn!(account, region, error = %failure, "CloudWatch cannot be read: conditions go by probes and heartbeats alone");
         }
     }
 }

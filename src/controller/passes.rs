@@ -13,14 +13,14 @@ use super::backoff::Believed;
 use super::{Context, Error, Memory, NotParsed, events};
 use crate::api::{
     ANNOTATION_DRILL, ANNOTATION_FAILBACK, ANNOTATION_FORCE_WRITER, ANNOTATION_RECONCILE,
-    CONDITION_READY, DeletionPolicy, LastHandled, ManagementPolicy, MultiRegionApp,
-    MultiRegionAppStatus,
+    CONDITION_READY, CONDITION_SYNCED, DeletionPolicy, LastHandled, ManagementPolicy,
+    MultiRegionApp, MultiRegionAppStatus,
 };
 use crate::app::App;
 use crate::cloud::AwsCloud;
 use crate::model::{Failure, FailureKind, ResourceId, Snapshot, Wanted};
 use crate::plan::Step;
-use crate::reconcile::{self, Options, Outcome, Seen};
+use crate::reconcile::{self, Cloud, Options, Outcome, Seen};
 use crate::rollout::{self, Rollout};
 use crate::status::{self, Pace, Rolling, Situation};
 use crate::topology;
@@ -51,6 +51,8 @@ pub(super) async fn apply(
         // What AWS refused at DR is taken back at once.
         _ if refused => memory.next(Pace::Again),
         Pace::Settled if changed => memory.verify(),
+        // As if all of it had been read when the oldest of it was.
+        Pace::Settled => memory.next(pace).saturating_sub(ended.age()),
         pace => memory.next(pace),
     });
     Ok(Action::requeue(after))
@@ -71,6 +73,11 @@ pub(super) async fn cleanup(
         context.forget(&app);
         return Ok(Action::await_change());
     }
+    // What was refused from the beginning has nothing in AWS that a deletion could wait for.
+    if context.allowed(&app).is_err() && never_made(&app) {
+        context.forget(&app);
+        return Ok(Action::await_change());
+    }
     if !app.spec.suspend && context.remember(&app, Memory::begin_deletion) {
         context.end_heartbeats(&app).await;
     }
@@ -86,6 +93,16 @@ pub(super) async fn cleanup(
     Err(Error::StillDeleting(
         context.remember(&app, |memory| memory.next(pace)),
     ))
+}
+
+/// Whether no pass has found or made anything.
+fn never_made(app: &MultiRegionApp) -> bool {
+    app.status.as_ref().is_none_or(|status| {
+        status.inventory.is_empty()
+            && status.distribution.is_none()
+            && status.regions.is_empty()
+            && status.retained.is_empty()
+    })
 }
 
 /// A pass that ended.
@@ -138,6 +155,14 @@ impl Ended {
         let ran = self.ran.as_ref()?.as_ref().ok()?;
         Some(&ran.outcome)
     }
+
+    /// How old the oldest of what it believed was when it began.
+    fn age(&self) -> Duration {
+        match &self.ran {
+            Some(Ok(ran)) => self.started.saturating_duration_since(ran.seen_since),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 struct Ran {
@@ -146,6 +171,8 @@ struct Ran {
     outcome: Outcome,
     /// None: the app is being deleted.
     rollout: Option<Rollout>,
+    /// Since when nothing of what was seen was read again.
+    seen_since: Instant,
 }
 
 async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> Ended {
@@ -161,7 +188,9 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
     let ran = if app.spec.suspend {
         None
     } else {
+        let at_rest = is_at_rest(app, &previous);
         let how = context.remember(app, |memory| How {
+            believing: !forced && !deleting && at_rest && memory.may_believe(),
             every_facet: memory.begin_pass() || forced || deleting,
             believed: memory
                 .believed(app.metadata.generation, deleting)
@@ -177,6 +206,17 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
         token: token.filter(|_| !app.spec.suspend),
         deleting,
     }
+}
+
+/// Whether the last pass, be it another process's, left nothing to do for this spec. Only then is it likely that there
+/// still is nothing, and worth a look at what was read for others.
+fn is_at_rest(app: &MultiRegionApp, previous: &MultiRegionAppStatus) -> bool {
+    previous.observed_generation == app.metadata.generation
+        && previous.conditions.iter().any(|condition| {
+            condition.type_ == CONDITION_SYNCED
+                && condition.status == "True"
+                && condition.observed_generation == app.metadata.generation
+        })
 }
 
 /// Whether the annotation asks for a pass that was not made yet, and the token to record.
@@ -196,6 +236,8 @@ fn reconcile_token(
 
 /// How much a pass reads, and what for.
 struct How {
+    /// What was read for other apps a moment ago is believed.
+    believing: bool,
     every_facet: bool,
     believed: Option<Believed>,
     deleting: bool,
@@ -210,11 +252,13 @@ async fn ran(
     let deleting = how.deleting;
     // What is believed was read completely; so is the rest.
     let every_facet = how.every_facet || how.believed.is_some();
+    let believing = how.believing && how.believed.is_none();
     let read = how
         .believed
         .as_ref()
         .map_or_else(Instant::now, |believed| believed.read);
-    let mut app = context.parsed(object).await?;
+    let parsed = context.parsed(object).await;
+    let mut app = parsed.map_err(|why| if deleting { waits(why) } else { why })?;
     app.writer = previous
         .writer
         .as_ref()
@@ -244,23 +288,29 @@ async fn ran(
             return remains;
         };
         let wanted = remains.unwrap_or_else(|| wanted.clone());
+        let wanted = topology::with_own_rights(&app, wanted, seen);
         let (wanted, decided) = rollout::stage(&app, wanted, seen, &watch.known_of_rollout(object));
         tracing::debug!(course = ?decided.course, "decided what the functions run");
         *rollout.lock().unwrap_or_else(PoisonError::into_inner) = Some(decided);
         Some(wanted)
     };
     let passes = async {
-        let cloud = AwsCloud::new(context.pass(object, every_facet));
+        let pass = context.pass(object, every_facet)?;
+        let cloud = AwsCloud::new(if believing { pass.believing() } else { pass });
         let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
         if outcome.needs_every_facet {
-            // Something has to change: that is decided on a complete read only.
-            let cloud = AwsCloud::new(context.pass(object, true));
+            // Something has to change: that is decided on a complete read at first hand only.
+            let cloud = AwsCloud::new(context.pass(object, true)?);
             let outcome = reconcile::pass(&cloud, &wanted, &second_thought, &seen, options).await;
-            return (outcome, true);
+            if believing && outcome.applied.is_empty() && outcome.plan.is_empty() {
+                context.remember(object, Memory::was_misled);
+            }
+            return Ok((outcome, true, cloud.seen_since()));
         }
-        (outcome, every_facet)
+        let complete = cloud.reads_every_facet();
+        Ok((outcome, complete, cloud.seen_since()))
     };
-    let (outcome, complete) = tokio::time::timeout(PASS_BUDGET, passes)
+    let (outcome, complete, seen_since) = tokio::time::timeout(PASS_BUDGET, passes)
         .await
         .map_err(|_| {
             NotParsed::Failed(Failure {
@@ -272,7 +322,8 @@ async fn ran(
                     PASS_BUDGET.as_secs()
                 ),
             })
-        })?;
+        })?
+        .map_err(NotParsed::Failed)?;
     if complete && !outcome.plan.is_empty() {
         let believed = Believed {
             generation: object.metadata.generation,
@@ -291,7 +342,21 @@ async fn ran(
         wanted,
         outcome,
         rollout,
+        seen_since,
     })
+}
+
+/// Of a deletion it is to be said that it waits, and what else would end it.
+fn waits(why: NotParsed) -> NotParsed {
+    match why {
+        NotParsed::Failed(mut failure) if failure.kind == FailureKind::NotAllowed => {
+            failure.message.push_str(
+                "; the deletion waits until it is allowed again, or ends at once with deletionPolicy: Retain",
+            );
+            NotParsed::Failed(failure)
+        }
+        other => other,
+    }
 }
 
 /// Metrics, events, and the one status patch.

@@ -155,6 +155,14 @@ impl Watch {
         })
     }
 
+    /// Notes that no probe may be made, and why: of what was known before nothing holds any more.
+    fn unprobed(&self, why: String) {
+        let mut known = self.known();
+        known.health = Health::default();
+        known.not_probed = why;
+        known.probed = true;
+    }
+
     /// Has what was asked for looked at now.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
@@ -252,7 +260,7 @@ impl Context {
         });
         all.insert(uid, watch.clone());
         self.watches.begun.notify_one();
-        let fence = self.aws.fence();
+        let fence = self.accounts.fence();
         let probes = probes(self.clone(), watch.clone());
         tokio::spawn(guarded(fence.clone(), watch.clone(), probes));
         let trials = rollouts::trials(self.clone(), watch.clone());
@@ -397,6 +405,13 @@ async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) -> bool {
     let Some(status) = app.status.as_ref().filter(urls) else {
         return false;
     };
+    let pass = match context.pass(app, false) {
+        Ok(pass) => pass,
+        Err(failure) => {
+            watch.unprobed(failure.message);
+            return true;
+        }
+    };
     let trial = watch.known().rollout.trial.number;
     let (probe, prober) = (&app.spec.failover.probe, &context.prober);
     let timeout = seconds(probe.timeout_seconds);
@@ -427,10 +442,7 @@ async fn round(context: &Context, watch: &Watch, app: &MultiRegionApp) -> bool {
             .iter()
             .map(|region| region.region.as_str())
             .collect();
-        let reachable = prober
-            .others_reachable(&context.pass(app, false), &regions)
-            .await;
-        samples.others_reachable = Some(reachable);
+        samples.others_reachable = Some(prober.others_reachable(&pass, &regions).await);
     }
     for (target, sample) in [
         ("primary", &samples.primary),
@@ -462,9 +474,13 @@ async fn probe_function(context: &Context, app: &MultiRegionApp, role: Role) -> 
     let region = regions.iter().find(|region| region.role == role)?;
     let url = region.function_url.as_ref()?;
     let timeout = seconds(probe.timeout_seconds);
+    let aws = match context.aws(app) {
+        Ok(aws) => aws,
+        Err(failure) => return Some(Err(failure.message)),
+    };
     let asked = context
         .prober
-        .function(&region.region, url, &probe.path, timeout);
+        .function(&aws, &region.region, url, &probe.path, timeout);
     Some(within(timeout, asked).await)
 }
 
@@ -600,7 +616,9 @@ async fn recall(context: &Arc<Context>, watch: &Watch, app: &MultiRegionApp, bea
     if beat.is_static() {
         return;
     }
-    let pass = context.pass(app, false);
+    let Ok(pass) = context.pass(app, false) else {
+        return;
+    };
     let acknowledged = beat.look_at_source(&pass).await.ok().flatten();
     let visible = beat.look(&pass).await.ok().flatten();
     if acknowledged.is_some() || visible.is_some() {
@@ -622,7 +640,11 @@ async fn one_beat(
     // In milliseconds, as a heartbeat carries it.
     let now = Timestamp::now();
     let sent = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-    if let Err(failure) = beat.send(&context.pass(app, false), sent).await {
+    // An app that may not act any more sends none: `beats` has none for it.
+    let Ok(pass) = context.pass(app, false) else {
+        return;
+    };
+    if let Err(failure) = beat.send(&pass, sent).await {
         tracing::debug!(beat = %beat.row().0, error = %failure, "a heartbeat was not taken");
         fold(context, watch, app, beat, |_| ()).await;
         return;
@@ -643,7 +665,10 @@ async fn one_beat(
         let look = Instant::now() + wait;
         let last = look >= next;
         tokio::time::sleep_until(look.min(next)).await;
-        let seen: Result<Option<Timestamp>, Failure> = beat.look(&context.pass(app, false)).await;
+        let Ok(pass) = context.pass(app, false) else {
+            return;
+        };
+        let seen: Result<Option<Timestamp>, Failure> = beat.look(&pass).await;
         if let Ok(seen) = seen {
             fold(context, watch, app, beat, |direction| {
                 direction.seen(seen, Timestamp::now());
@@ -690,7 +715,8 @@ async fn fold(
 
 /// Takes a heartbeat away that is not sent any more.
 pub(super) async fn remove(context: &Context, app: &MultiRegionApp, beat: &Beat) {
-    if let Err(failure) = beat.remove(&context.pass(app, false)).await {
+    let removed = async { beat.remove(&context.pass(app, false)?).await };
+    if let Err(failure) = removed.await {
         tracing::warn!(beat = %beat.row().0, error = %failure, "a heartbeat could not be removed");
     }
 }

@@ -107,7 +107,7 @@ impl Context {
         }
         let active = known.active;
         // Where a drill has the writes, nobody asked for them to be.
-        let settled = held(watch, app) != Some(DRILL);
+        let settled = self.held(watch, app) != Some(DRILL);
         let force = asks
             .force
             .filter(|_| settled && asks.asked.force.is_none_or(|to| to == active));
@@ -135,9 +135,24 @@ impl Context {
             loss: watch.most_lost(app, known.active),
             objective: SignedDuration::from_secs(app.spec.objectives.recovery_point_seconds.into()),
             witnessed: witness_path(app).is_some(),
-            held: held(watch, app),
+            held: self.held(watch, app),
             now: Timestamp::now(),
         }
+    }
+
+    /// Why no move is made, whatever else would ask for one.
+    fn held(&self, watch: &Watch, app: &MultiRegionApp) -> Option<&'static str> {
+        let drill = app.status.as_ref().and_then(|status| watch.drill(status));
+        if drill.is_some_and(|drill| drill.result == drill::RUNNING) {
+            return Some(DRILL);
+        }
+        if app.spec.suspend {
+            return Some("Suspended");
+        }
+        if self.allowed(app).is_err() {
+            return Some("NotAllowed");
+        }
+        (app.spec.management_policy == ManagementPolicy::Observe).then_some("Observed")
     }
 
     /// The writer after the move, or whoever it is instead.
@@ -149,7 +164,7 @@ impl Context {
         known: &WriterStatus,
         to: Role,
     ) -> Result<Option<Writer>, crate::model::Failure> {
-        let pass = self.pass(app, false);
+        let pass = self.pass(app, false)?;
         let now = writer::read(&pass, store, distribution).await?;
         let Some(current) = now.filter(|now| role(now.side) == known.active) else {
             return Ok(now);
@@ -160,17 +175,6 @@ impl Context {
             Set::Conflict(other) => Ok(other),
         }
     }
-}
-
-fn held(watch: &Watch, app: &MultiRegionApp) -> Option<&'static str> {
-    let drill = app.status.as_ref().and_then(|status| watch.drill(status));
-    if drill.is_some_and(|drill| drill.result == drill::RUNNING) {
-        return Some(DRILL);
-    }
-    if app.spec.suspend {
-        return Some("Suspended");
-    }
-    (app.spec.management_policy == ManagementPolicy::Observe).then_some("Observed")
 }
 
 fn stuck(reason: &'static str, message: String) -> Decision {

@@ -1,6 +1,5 @@
 //! The probes themselves: signed requests to the functions' URLs, and one through the distribution.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
@@ -24,7 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Sends probes. They share one pool of connections.
 pub struct Prober {
     http: reqwest::Client,
-    aws: Arc<Aws>,
+    /// Where all services are, in place of AWS's own endpoints.
+    endpoint: Option<String>,
     /// Where distributions are served, in place of their own names; for tests.
     edge: Option<String>,
 }
@@ -33,28 +33,40 @@ pub struct Prober {
 pub type Probed = Result<Sample, String>;
 
 impl Prober {
-    /// With the credentials of `aws`. `edge` is the address of a local edge, where there is one.
-    pub fn new(aws: Arc<Aws>, edge: Option<String>) -> reqwest::Result<Self> {
+    /// To where `aws` is called. `edge` is the address of a local edge, where there is one.
+    pub fn new(aws: &Aws, edge: Option<String>) -> reqwest::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .pool_idle_timeout(Duration::from_secs(60))
             .build()?;
-        Ok(Self { http, aws, edge })
+        let endpoint = aws.endpoint().map(str::to_owned);
+        Ok(Self {
+            http,
+            endpoint,
+            edge,
+        })
     }
 
     /// Whether a distribution can be reached at all: an emulated AWS has none without an edge of its own.
     pub fn has_edge(&self) -> bool {
-        self.edge.is_some() || self.aws.endpoint().is_none()
+        self.edge.is_some() || self.endpoint.is_none()
     }
 
-    /// Asks the function at `url` in `region` for `path`, signed as whoever runs this.
-    pub async fn function(&self, region: &str, url: &str, path: &str, timeout: Duration) -> Probed {
+    /// Asks the function at `url` in `region` for `path`, signed as `aws` is called.
+    pub async fn function(
+        &self,
+        aws: &Aws,
+        region: &str,
+        url: &str,
+        path: &str,
+        timeout: Duration,
+    ) -> Probed {
         let host = host_of(url);
         let path = with_nonce(path);
-        let mut headers = self.signed(region, &host, &path).await?;
-        let base = match self.aws.endpoint() {
+        let mut headers = signed(aws, region, &host, &path).await?;
+        let base = match &self.endpoint {
             Some(endpoint) => {
                 headers.insert(HOST, header(&host)?);
                 endpoint.trim_end_matches('/').to_owned()
@@ -169,7 +181,7 @@ impl Prober {
     /// Whether the STS of any of `regions` takes a connection: if not even they do, it is not the app that is gone.
     pub async fn others_reachable(&self, pass: &Pass, regions: &[&str]) -> bool {
         for region in regions {
-            let clients = self.aws.clients(region);
+            let clients = pass.clients(region);
             let asked = pass
                 .call(
                     "sts",
@@ -190,36 +202,36 @@ impl Prober {
         }
         false
     }
+}
 
-    async fn signed(&self, region: &str, host: &str, path: &str) -> Result<HeaderMap, String> {
-        let identity = self.aws.credentials().await?.into();
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(region)
-            .name("lambda")
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| error.to_string())?
-            .into();
-        let address = format!("https://{host}{path}");
-        let headers = [("host", host)];
-        let request = SignableRequest::new(
-            "GET",
-            &address,
-            headers.into_iter(),
-            SignableBody::Bytes(&[]),
-        )
-        .map_err(|error| error.to_string())?;
-        let (instructions, _) = http_request::sign(request, &parameters)
-            .map_err(|error| error.to_string())?
-            .into_parts();
-        let (headers, _) = instructions.into_parts();
-        headers
-            .into_iter()
-            .map(|one| Ok((HeaderName::from_static(one.name()), header(one.value())?)))
-            .collect()
-    }
+async fn signed(aws: &Aws, region: &str, host: &str, path: &str) -> Result<HeaderMap, String> {
+    let identity = aws.credentials().await?.into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("lambda")
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|error| error.to_string())?
+        .into();
+    let address = format!("https://{host}{path}");
+    let headers = [("host", host)];
+    let request = SignableRequest::new(
+        "GET",
+        &address,
+        headers.into_iter(),
+        SignableBody::Bytes(&[]),
+    )
+    .map_err(|error| error.to_string())?;
+    let (instructions, _) = http_request::sign(request, &parameters)
+        .map_err(|error| error.to_string())?
+        .into_parts();
+    let (headers, _) = instructions.into_parts();
+    headers
+        .into_iter()
+        .map(|one| Ok((HeaderName::from_static(one.name()), header(one.value())?)))
+        .collect()
 }
 
 /// What an answer says of whoever gave it. 429 is what a function at its limit says, and no origin group fails over on it.

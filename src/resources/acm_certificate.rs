@@ -16,7 +16,7 @@ use aws_sdk_acm::types;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Hint, Kind, Seen, Tags, found, incomplete, request_token};
-use crate::aws::{Pass, US_EAST_1, error};
+use crate::aws::{Pass, US_EAST_1, error, shared};
 use crate::model::{DataPolicy, Deleted, Failure, Owner, Phase, ResourceId};
 
 /// `acm_certificate`; its name is the domain, or the ARN of one that is only read.
@@ -75,7 +75,7 @@ impl Kind for Certificate {
         let mut detail = None;
         if let Some(known) = &hint.known_id {
             // One that failed may have been followed by another.
-            detail = found(describe(pass, known).await)?.filter(|detail| {
+            detail = found(detail_of(pass, known).await)?.filter(|detail| {
                 detail.domain_name() == Some(&id.name) && rank(detail.status()) < FAILED
             });
         }
@@ -121,8 +121,9 @@ impl Kind for Certificate {
             .send();
         let answer = pass
             .call("acm", "RequestCertificate", US_EAST_1, request)
-            .await?;
-        pass.forget(LIST).await;
+            .await;
+        forget_list(pass).await;
+        let answer = answer?;
         let arn = answer
             .certificate_arn
             .ok_or_else(|| incomplete("acm:RequestCertificate", "CertificateArn"))?;
@@ -182,7 +183,7 @@ impl Kind for Certificate {
         let answer = pass
             .call("acm", "DeleteCertificate", US_EAST_1, delete)
             .await;
-        pass.forget(LIST).await;
+        forget_list(pass).await;
         match answer {
             // CloudFront lets go of it minutes after the distribution is gone.
             Err(failure) if error::is_in_use(&failure) => Ok(Deleted::Pending(failure.message)),
@@ -315,6 +316,20 @@ fn rank(status: Option<&types::CertificateStatus>) -> u8 {
 
 /// All certificates of the account in us-east-1.
 async fn list(pass: &Pass) -> Result<Arc<Vec<types::CertificateSummary>>, Failure> {
+    let fetch = async { Ok(pages(pass, usize::MAX).await?.unwrap_or_default()) };
+    pass.once(LIST, fetch).await
+}
+
+async fn forget_list(pass: &Pass) {
+    pass.forget(LIST).await;
+    pass.changed(&shared::CERTIFICATES, "");
+}
+
+/// All of them, unless they have more pages than `most`.
+async fn pages(
+    pass: &Pass,
+    most: usize,
+) -> Result<Option<Vec<types::CertificateSummary>>, Failure> {
     // Unless told otherwise ACM lists those with RSA keys of up to 2,048 bits only.
     let key_types = types::KeyAlgorithm::values()
         .iter()
@@ -323,27 +338,49 @@ async fn list(pass: &Pass) -> Result<Arc<Vec<types::CertificateSummary>>, Failur
     let filters = types::Filters::builder()
         .set_key_types(Some(key_types))
         .build();
-    let fetch = async {
-        let clients = pass.clients(US_EAST_1);
-        let (mut certificates, mut token) = (Vec::new(), None);
-        loop {
-            let page = clients
-                .acm
-                .list_certificates()
-                .includes(filters.clone())
-                .set_next_token(token)
-                .send();
-            let page = pass
-                .call("acm", "ListCertificates", US_EAST_1, page)
-                .await?;
-            certificates.extend(page.certificate_summary_list.unwrap_or_default());
-            token = page.next_token;
-            if token.is_none() {
-                return Ok(certificates);
-            }
+    let clients = pass.clients(US_EAST_1);
+    let (mut certificates, mut token) = (Vec::new(), None);
+    for _ in 0..most {
+        let page = clients
+            .acm
+            .list_certificates()
+            .includes(filters.clone())
+            .set_next_token(token)
+            .send();
+        let page = pass
+            .call("acm", "ListCertificates", US_EAST_1, page)
+            .await?;
+        certificates.extend(page.certificate_summary_list.unwrap_or_default());
+        token = page.next_token;
+        if token.is_none() {
+            return Ok(Some(certificates));
         }
-    };
-    pass.once(LIST, fetch).await
+    }
+    Ok(None)
+}
+
+/// The certificate; of one that is listed as issued what was described before, where a pass believes that.
+async fn detail_of(pass: &Pass, arn: &str) -> Result<types::CertificateDetail, Failure> {
+    let key = format!("acm:DescribeCertificate {arn}");
+    let listed = pass
+        .listed(&shared::CERTIFICATES, "", |most| pages(pass, most))
+        .await?;
+    let is_issued = listed.iter().flat_map(|all| all.iter()).any(|summary| {
+        summary.certificate_arn() == Some(arn)
+            && summary.status() == Some(&types::CertificateStatus::Issued)
+    });
+    if is_issued
+        && let Some(known) = pass
+            .aws()
+            .recall::<types::CertificateDetail>(&key, shared::ISSUED_CERTIFICATES_KEPT)
+    {
+        return Ok(known.as_ref().clone());
+    }
+    let detail = describe(pass, arn).await?;
+    if detail.status() == Some(&types::CertificateStatus::Issued) {
+        pass.aws().remember(key, detail.clone());
+    }
+    Ok(detail)
 }
 
 async fn describe(pass: &Pass, arn: &str) -> Result<types::CertificateDetail, Failure> {

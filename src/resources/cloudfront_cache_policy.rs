@@ -14,7 +14,7 @@ use super::cloudfront::{
     selection, spelled_as, whitelist,
 };
 use super::{Action, Hint, Kind, Seen, incomplete};
-use crate::aws::Pass;
+use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, ResourceId};
 
 /// `cloudfront_cache_policy`; its name is the policy's.
@@ -38,9 +38,6 @@ pub struct Config {
     /// Compressions offered to viewers and kept apart in the key: `br`, `gzip`.
     pub encodings: BTreeSet<String>,
 }
-
-/// Key of the account's own policies in [`Pass::once`].
-const LIST: &str = "cloudfront:ListCachePolicies";
 
 #[async_trait]
 impl Kind for CachePolicy {
@@ -99,8 +96,9 @@ impl Kind for CachePolicy {
             .send();
         let answer = pass
             .call("cloudfront", "CreateCachePolicy", GLOBAL, create)
-            .await?;
-        pass.forget(LIST).await;
+            .await;
+        pass.changed(&shared::CACHE_POLICIES, "");
+        let answer = answer?;
         let policy = answer
             .cache_policy()
             .ok_or_else(|| incomplete("cloudfront:CreateCachePolicy", "CachePolicy"))?;
@@ -123,9 +121,11 @@ impl Kind for CachePolicy {
             .if_match(etag)
             .cache_policy_config(write(&id.name, desired))
             .send();
-        pass.call("cloudfront", "UpdateCachePolicy", GLOBAL, update)
-            .await?;
-        pass.forget(LIST).await;
+        let answer = pass
+            .call("cloudfront", "UpdateCachePolicy", GLOBAL, update)
+            .await;
+        pass.changed(&shared::CACHE_POLICIES, "");
+        answer?;
         Ok(seen(desired.clone(), &live.physical_id))
     }
 
@@ -146,7 +146,7 @@ impl Kind for CachePolicy {
         let answer = pass
             .call("cloudfront", "DeleteCachePolicy", GLOBAL, delete)
             .await;
-        pass.forget(LIST).await;
+        pass.changed(&shared::CACHE_POLICIES, "");
         deleted_unless_in_use(answer)
     }
 }
@@ -181,7 +181,7 @@ async fn list(pass: &Pass) -> Result<Arc<Vec<types::CachePolicy>>, Failure> {
             }
         }
     };
-    pass.once(LIST, fetch).await
+    pass.shared(&shared::CACHE_POLICIES, "", fetch).await
 }
 
 async fn etag(pass: &Pass, policy_id: &str) -> Result<String, Failure> {

@@ -11,14 +11,14 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use aws_sdk_cloudfront::types;
 
 use super::cloudfront::{COMPLETE, caller_reference};
 use super::{Action, Hint, Kind, Seen, Tags, found, incomplete};
-use crate::aws::Pass;
+use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Owner, Phase, ResourceId};
 
 pub use config::*;
@@ -60,13 +60,21 @@ impl Kind for Distribution {
         _id: &ResourceId,
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
-        let Some((distribution, mut tags)) = find(pass, hint.known_id).await? else {
-            return Ok(None);
+        let listed = match &hint.known_id {
+            Some(known_id) => listed(pass, known_id).await?,
+            None => None,
+        };
+        let (mut seen, mut tags) = match listed {
+            Some(seen) => (seen, None),
+            None => match find(pass, hint.known_id).await? {
+                Some((distribution, tags)) => (seen(&distribution)?, tags),
+                None => return Ok(None),
+            },
         };
         if tags.is_none() && pass.every_facet() {
-            tags = Some(read_tags(pass, distribution.arn()).await?);
+            let arn = seen.outputs.get("arn").map_or("", String::as_str);
+            tags = Some(read_tags(pass, arn).await?);
         }
-        let mut seen = seen(&distribution)?;
         match tags {
             Some(tags) => {
                 // The Comment is ours. Without tags it is all there is to go by.
@@ -105,7 +113,9 @@ impl Kind for Distribution {
             .send();
         let answer = pass
             .call("cloudfront", "CreateDistributionWithTags", GLOBAL, create)
-            .await?;
+            .await;
+        pass.changed(&shared::DISTRIBUTIONS, "");
+        let answer = answer?;
         let distribution = answer
             .distribution()
             .ok_or_else(|| incomplete("cloudfront:CreateDistributionWithTags", "Distribution"))?;
@@ -167,9 +177,11 @@ impl Kind for Distribution {
             .id(&live.physical_id)
             .if_match(etag)
             .send();
-        pass.call("cloudfront", "DeleteDistribution", GLOBAL, delete)
-            .await?;
-        Ok(Deleted::Gone)
+        let answer = pass
+            .call("cloudfront", "DeleteDistribution", GLOBAL, delete)
+            .await;
+        pass.changed(&shared::DISTRIBUTIONS, "");
+        answer.map(|_| Deleted::Gone)
     }
 }
 
@@ -177,14 +189,65 @@ fn seen(distribution: &types::Distribution) -> Result<Seen<Config>, Failure> {
     let config = distribution
         .distribution_config()
         .ok_or_else(|| incomplete("cloudfront:GetDistribution", "DistributionConfig"))?;
-    let mut seen = Seen::ours(read::read(config), distribution.id())
-        .output("id", distribution.id())
-        .output("arn", distribution.arn())
-        .output("domain_name", distribution.domain_name());
-    if distribution.status() != "Deployed" {
-        seen.phase = Phase::Deploying(format!("Deployed ({})", distribution.status()));
+    Ok(seen_as(
+        config,
+        distribution.id(),
+        distribution.arn(),
+        distribution.domain_name(),
+        distribution.status(),
+    ))
+}
+
+fn seen_as(
+    config: &types::DistributionConfig,
+    id: &str,
+    arn: &str,
+    domain_name: &str,
+    status: &str,
+) -> Seen<Config> {
+    let mut seen = Seen::ours(read::read(config), id)
+        .output("id", id)
+        .output("arn", arn)
+        .output("domain_name", domain_name);
+    if status != "Deployed" {
+        seen.phase = Phase::Deploying(format!("Deployed ({status})"));
     }
-    Ok(seen)
+    seen
+}
+
+/// The one of this id as the list for all apps has it, which is whole but for the tags, if it is ours by its Comment.
+async fn listed(pass: &Pass, known_id: &str) -> Result<Option<Seen<Config>>, Failure> {
+    let all = pass
+        .listed(&shared::DISTRIBUTIONS, "", |pages| async move {
+            let all = list(pass, pages).await?;
+            // What has neither behavior nor origins is no whole one.
+            let whole = |item: &types::DistributionSummary| {
+                item.default_cache_behavior().is_some() && item.origins().is_some()
+            };
+            let by_id = |item: types::DistributionSummary| (item.id.clone(), item);
+            Ok(all.map(|all| {
+                all.into_iter()
+                    .filter(whole)
+                    .map(by_id)
+                    .collect::<BTreeMap<_, _>>()
+            }))
+        })
+        .await?;
+    let item = all.as_ref().and_then(|all| all.get(known_id));
+    Ok(item.filter(|item| is_ours(pass, item)).map(|item| {
+        seen_as(
+            &read::summarised(item),
+            item.id(),
+            item.arn(),
+            item.domain_name(),
+            item.status(),
+        )
+    }))
+}
+
+fn is_ours(pass: &Pass, item: &types::DistributionSummary) -> bool {
+    // A staging distribution is a copy of its primary one, Comment included.
+    !item.staging() && pass.owner().of_comment(item.comment()) == Owner::Ours
 }
 
 /// The app's distribution, and its tags where they were needed to tell.
@@ -239,9 +302,18 @@ pub(super) async fn ids(pass: &Pass) -> Result<BTreeSet<String>, Failure> {
 
 /// Each distribution whose Comment is the owner key; list summaries carry no CallerReference.
 async fn commented(pass: &Pass) -> Result<Vec<types::DistributionSummary>, Failure> {
+    let all = list(pass, usize::MAX).await?.unwrap_or_default();
+    Ok(all.into_iter().filter(|item| is_ours(pass, item)).collect())
+}
+
+/// All of the account, unless they have more pages than `most`.
+async fn list(
+    pass: &Pass,
+    most: usize,
+) -> Result<Option<Vec<types::DistributionSummary>>, Failure> {
     let clients = pass.clients(GLOBAL);
-    let (mut ours, mut marker) = (Vec::new(), None);
-    loop {
+    let (mut all, mut marker) = (Vec::new(), None);
+    for _ in 0..most {
         let page = clients
             .cloudfront
             .list_distributions()
@@ -254,15 +326,13 @@ async fn commented(pass: &Pass) -> Result<Vec<types::DistributionSummary>, Failu
             .distribution_list
             .map(|page| (page.items.unwrap_or_default(), page.next_marker))
             .unwrap_or_default();
-        // A staging distribution is a copy of its primary one, Comment included.
-        ours.extend(items.into_iter().filter(|item| {
-            !item.staging() && pass.owner().of_comment(item.comment()) == Owner::Ours
-        }));
+        all.extend(items);
         marker = next.filter(|marker| !marker.is_empty());
         if marker.is_none() {
-            return Ok(ours);
+            return Ok(Some(all));
         }
     }
+    Ok(None)
 }
 
 async fn get(pass: &Pass, distribution_id: &str) -> Result<types::Distribution, Failure> {
@@ -317,7 +387,9 @@ async fn put_config(
         .send();
     let answer = pass
         .call("cloudfront", "UpdateDistribution", GLOBAL, update)
-        .await?;
+        .await;
+    pass.changed(&shared::DISTRIBUTIONS, "");
+    let answer = answer?;
     let distribution = answer
         .distribution()
         .ok_or_else(|| incomplete("cloudfront:UpdateDistribution", "Distribution"))?;

@@ -4,6 +4,7 @@
 //! that can be associated. One that was made and, its maker having died, never published is seen as unpublished.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_cloudfront::primitives::Blob;
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared};
 use super::{Action, Hint, Kind, Seen, found, incomplete};
-use crate::aws::Pass;
+use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Input, ResourceId};
 
 /// `cloudfront_function`; its name is the function's, `multiregion-writer-<hash>`.
@@ -104,20 +105,21 @@ impl Kind for Function {
         _hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
         let mut stage = FunctionStage::Live;
-        let mut described = found(describe(pass, &id.name, &stage).await)?;
-        if described.is_none() {
+        let mut function = found(described(pass, &id.name, &stage).await)?;
+        if function.is_none() {
             stage = FunctionStage::Development;
-            described = found(describe(pass, &id.name, &stage).await)?;
+            function = found(described(pass, &id.name, &stage).await)?;
         }
-        let Some((function, _)) = described else {
+        let Some(function) = function else {
             return Ok(None);
         };
         let mut seen = seen(&function, stage == FunctionStage::Live)?;
         // Its name is a hash of the code, so that nobody but a vandal has changed it.
         if pass.every_facet() {
-            let code = get(pass, &id.name, stage).await?;
-            seen.config.failover_status_codes = codes_in(code.as_ref());
-            seen.config.code_sha256 = sha256(code.as_ref());
+            let code = code_of(pass, &id.name, stage).await?;
+            let code = Blob::as_ref(&code);
+            seen.config.failover_status_codes = codes_in(code);
+            seen.config.code_sha256 = sha256(code);
         } else {
             seen.unread = BTreeSet::from(["failover_status_codes", "code_sha256"]);
         }
@@ -139,7 +141,9 @@ impl Kind for Function {
             .send();
         let answer = pass
             .call("cloudfront", "CreateFunction", GLOBAL, create)
-            .await?;
+            .await;
+        forget(pass, &id.name);
+        let answer = answer?;
         let etag = answer
             .e_tag
             .ok_or_else(|| incomplete("cloudfront:CreateFunction", "ETag"))?;
@@ -164,8 +168,11 @@ impl Kind for Function {
                 .function_config(write(desired))
                 .function_code(Blob::new(code(&desired.failover_status_codes)))
                 .send();
-            pass.call("cloudfront", "UpdateFunction", GLOBAL, update)
-                .await?;
+            let answer = pass
+                .call("cloudfront", "UpdateFunction", GLOBAL, update)
+                .await;
+            forget(pass, &id.name);
+            answer?;
             // By its model the answer has the new version in a header `ETtag`, which is not to be relied on.
             (_, etag) = describe(pass, &id.name, &FunctionStage::Development).await?;
         }
@@ -189,6 +196,7 @@ impl Kind for Function {
         let answer = pass
             .call("cloudfront", "DeleteFunction", GLOBAL, delete)
             .await;
+        forget(pass, &id.name);
         deleted_unless_in_use(answer)
     }
 }
@@ -225,6 +233,40 @@ fn seen(function: &types::FunctionSummary, published: bool) -> Result<Seen<Confi
     } else {
         seen
     })
+}
+
+/// The function as all apps of the account see it.
+async fn described(
+    pass: &Pass,
+    name: &str,
+    stage: &FunctionStage,
+) -> Result<Arc<types::FunctionSummary>, Failure> {
+    let fetch = async {
+        let described = describe(pass, name, stage).await;
+        described.map(|(function, _)| function)
+    };
+    let of = in_stage(name, stage);
+    pass.shared(&shared::EDGE_FUNCTION, &of, fetch).await
+}
+
+/// Its code, likewise.
+async fn code_of(pass: &Pass, name: &str, stage: FunctionStage) -> Result<Arc<Blob>, Failure> {
+    let of = in_stage(name, &stage);
+    let fetch = get(pass, name, stage);
+    pass.shared(&shared::EDGE_FUNCTION_CODE, &of, fetch).await
+}
+
+fn in_stage(name: &str, stage: &FunctionStage) -> String {
+    format!("{name} {}", stage.as_str())
+}
+
+/// After a write, of whatever came of it.
+fn forget(pass: &Pass, name: &str) {
+    for stage in [FunctionStage::Live, FunctionStage::Development] {
+        let of = in_stage(name, &stage);
+        pass.changed(&shared::EDGE_FUNCTION, &of);
+        pass.changed(&shared::EDGE_FUNCTION_CODE, &of);
+    }
 }
 
 async fn describe(
@@ -280,7 +322,9 @@ async fn publish(
         .send();
     let answer = pass
         .call("cloudfront", "PublishFunction", GLOBAL, publish)
-        .await?;
+        .await;
+    forget(pass, name);
+    let answer = answer?;
     let function = answer
         .function_summary()
         .ok_or_else(|| incomplete("cloudfront:PublishFunction", "FunctionSummary"))?;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cloudfront::COMPLETE;
-use super::{Action, Hint, Kind, Seen, found};
+use super::{Action, Hint, Kind, Seen, lambda_function};
 use crate::aws::{Pass, US_EAST_1};
 use crate::model::{DataPolicy, Deleted, Failure, Input, ResourceId};
 
@@ -49,7 +49,11 @@ impl Kind for Invalidation {
         ),
         Action::on(
             "arn:aws:lambda:*:{account}:function:{prefix}",
-            &["lambda:ListTags", "lambda:TagResource"],
+            &[
+                "lambda:GetFunction",
+                "lambda:ListTags",
+                "lambda:TagResource",
+            ],
         ),
     ];
 
@@ -66,18 +70,11 @@ impl Kind for Invalidation {
         let Some(wanted) = hint.wanted else {
             return Ok(None);
         };
-        let Input::Known(function) = &wanted.function else {
+        let Input::Known(_) = &wanted.function else {
             return Ok(None);
         };
-        let list = pass
-            .clients(&id.region)
-            .lambda
-            .list_tags()
-            .resource(function)
-            .send();
-        let answer = pass.call("lambda", "ListTags", &id.region, list).await;
-        let tags = found(answer)?.and_then(|answer| answer.tags);
-        let Some(tag) = tags.and_then(|mut tags| tags.remove(TAG)) else {
+        let mut tags = lambda_function::tags(pass, &id.region, &id.name).await?;
+        let Some(tag) = tags.remove(TAG) else {
             return Ok(None);
         };
         let (code_sha256, count) = tag.split_once(' ').unwrap_or((&tag, "0"));

@@ -4,6 +4,7 @@
 //! by [`crate::aws::writer`].
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_cloudfront::types;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cloudfront::{SHARED, deleted_unless_in_use, owner_of_shared};
 use super::{Action, Hint, Kind, Seen, found, incomplete};
-use crate::aws::Pass;
+use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Phase, ResourceId};
 
 /// The store with the writers. It holds 5 MB, which is enough for as many distributions as an account may ever have.
@@ -49,10 +50,8 @@ impl Kind for KeyValueStore {
         id: &ResourceId,
         _hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
-        let Some((store, _)) = found(describe(pass, &id.name).await)? else {
-            return Ok(None);
-        };
-        Ok(Some(seen(&store)))
+        let store = found(described(pass, &id.name).await)?;
+        Ok(store.map(|store| seen(&store)))
     }
 
     async fn create(
@@ -69,7 +68,9 @@ impl Kind for KeyValueStore {
             .send();
         let answer = pass
             .call("cloudfront", "CreateKeyValueStore", GLOBAL, create)
-            .await?;
+            .await;
+        pass.changed(&shared::KEY_VALUE_STORE, &id.name);
+        let answer = answer?;
         let store = answer
             .key_value_store()
             .ok_or_else(|| incomplete("cloudfront:CreateKeyValueStore", "KeyValueStore"))?;
@@ -95,7 +96,9 @@ impl Kind for KeyValueStore {
             .send();
         let answer = pass
             .call("cloudfront", "UpdateKeyValueStore", GLOBAL, update)
-            .await?;
+            .await;
+        pass.changed(&shared::KEY_VALUE_STORE, &id.name);
+        let answer = answer?;
         let store = answer
             .key_value_store()
             .ok_or_else(|| incomplete("cloudfront:UpdateKeyValueStore", "KeyValueStore"))?;
@@ -119,14 +122,21 @@ impl Kind for KeyValueStore {
         let answer = pass
             .call("cloudfront", "DeleteKeyValueStore", GLOBAL, delete)
             .await;
+        pass.changed(&shared::KEY_VALUE_STORE, &id.name);
         deleted_unless_in_use(answer)
     }
 }
 
 /// The store of the writers' ARN, for whoever has to find it without what an app remembers.
 pub(super) async fn arn(pass: &Pass) -> Result<Option<String>, Failure> {
-    let store = found(describe(pass, WRITERS).await)?;
-    Ok(store.map(|(store, _)| store.arn))
+    let store = found(described(pass, WRITERS).await)?;
+    Ok(store.map(|store| store.arn.clone()))
+}
+
+/// The store as all apps of the account see it.
+async fn described(pass: &Pass, name: &str) -> Result<Arc<types::KeyValueStore>, Failure> {
+    let fetch = async { describe(pass, name).await.map(|(store, _)| store) };
+    pass.shared(&shared::KEY_VALUE_STORE, name, fetch).await
 }
 
 async fn describe(pass: &Pass, name: &str) -> Result<(types::KeyValueStore, String), Failure> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared};
 use super::{Action, Hint, Kind, Seen, incomplete};
-use crate::aws::Pass;
+use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, ResourceId};
 
 /// `cloudfront_origin_access_control`; its name is the control's, `multiregion-…-<hash>`.
@@ -23,9 +23,6 @@ pub struct Config {
     /// When requests are signed, as CloudFront spells it: `always`.
     pub signing: String,
 }
-
-/// Key of the account's controls in [`Pass::once`].
-const LIST: &str = "cloudfront:ListOriginAccessControls";
 
 #[async_trait]
 impl Kind for OriginAccessControl {
@@ -85,8 +82,9 @@ impl Kind for OriginAccessControl {
             .send();
         let answer = pass
             .call("cloudfront", "CreateOriginAccessControl", GLOBAL, create)
-            .await?;
-        pass.forget(LIST).await;
+            .await;
+        pass.changed(&shared::ORIGIN_ACCESS_CONTROLS, "");
+        let answer = answer?;
         let control = answer.origin_access_control().ok_or_else(|| {
             incomplete(
                 "cloudfront:CreateOriginAccessControl",
@@ -112,9 +110,11 @@ impl Kind for OriginAccessControl {
             .if_match(etag)
             .origin_access_control_config(write(&id.name, desired))
             .send();
-        pass.call("cloudfront", "UpdateOriginAccessControl", GLOBAL, update)
-            .await?;
-        pass.forget(LIST).await;
+        let answer = pass
+            .call("cloudfront", "UpdateOriginAccessControl", GLOBAL, update)
+            .await;
+        pass.changed(&shared::ORIGIN_ACCESS_CONTROLS, "");
+        answer?;
         Ok(seen(desired.clone(), &live.physical_id))
     }
 
@@ -135,7 +135,7 @@ impl Kind for OriginAccessControl {
         let answer = pass
             .call("cloudfront", "DeleteOriginAccessControl", GLOBAL, delete)
             .await;
-        pass.forget(LIST).await;
+        pass.changed(&shared::ORIGIN_ACCESS_CONTROLS, "");
         deleted_unless_in_use(answer)
     }
 }
@@ -167,7 +167,8 @@ async fn list(pass: &Pass) -> Result<Arc<Vec<types::OriginAccessControlSummary>>
             }
         }
     };
-    pass.once(LIST, fetch).await
+    pass.shared(&shared::ORIGIN_ACCESS_CONTROLS, "", fetch)
+        .await
 }
 
 async fn etag(pass: &Pass, control_id: &str) -> Result<String, Failure> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cloudfront::{COMPLETE, caller_reference};
 use super::{Action, Hint, Kind, Seen, found, incomplete};
-use crate::aws::{Pass, error};
+use crate::aws::{Pass, error, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Owner, ResourceId};
 
 /// `cloudfront_origin_access_identity`; its name only tells it from others of the app.
@@ -42,6 +42,11 @@ impl Kind for OriginAccessIdentity {
         _id: &ResourceId,
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
+        if let Some(known) = &hint.known_id
+            && let Some(identity) = listed(pass, known).await?
+        {
+            return Ok(Some(identity));
+        }
         if let Some(known) = hint.known_id
             && let Some((identity, _)) = found(get(pass, &known).await)?
         {
@@ -79,7 +84,9 @@ impl Kind for OriginAccessIdentity {
                 GLOBAL,
                 create,
             )
-            .await?;
+            .await;
+        pass.changed(&shared::ORIGIN_ACCESS_IDENTITIES, "");
+        let answer = answer?;
         let identity = answer.cloud_front_origin_access_identity().ok_or_else(|| {
             incomplete(
                 "cloudfront:CreateCloudFrontOriginAccessIdentity",
@@ -122,6 +129,7 @@ impl Kind for OriginAccessIdentity {
                 delete,
             )
             .await;
+        pass.changed(&shared::ORIGIN_ACCESS_IDENTITIES, "");
         match answer {
             // Only the app's own distribution names it: CloudFront takes a while to forget.
             Err(failure) if error::is_in_use(&failure) => Ok(Deleted::Pending(failure.message)),
@@ -162,13 +170,36 @@ async fn get(
     Ok((identity, etag))
 }
 
+type Summary = types::CloudFrontOriginAccessIdentitySummary;
+
+/// The one of this id as the list for all apps has it, if it is ours.
+async fn listed(pass: &Pass, known: &str) -> Result<Option<Seen<Config>>, Failure> {
+    let all = pass
+        .listed(&shared::ORIGIN_ACCESS_IDENTITIES, "", |pages| {
+            list(pass, pages)
+        })
+        .await?;
+    let found = all
+        .iter()
+        .flat_map(|all| all.iter())
+        .find(|item| item.id() == known && pass.owner().of_comment(item.comment()) == Owner::Ours);
+    Ok(found.map(|item| seen(item.id(), item.s3_canonical_user_id())))
+}
+
 /// The one whose comment is the owner key. Should there be several, always the same one.
-async fn find(
-    pass: &Pass,
-) -> Result<Option<types::CloudFrontOriginAccessIdentitySummary>, Failure> {
+async fn find(pass: &Pass) -> Result<Option<Summary>, Failure> {
+    let all = list(pass, usize::MAX).await?.unwrap_or_default();
+    Ok(all
+        .into_iter()
+        .filter(|item| pass.owner().of_comment(item.comment()) == Owner::Ours)
+        .min_by(|one, other| one.id().cmp(other.id())))
+}
+
+/// All of the account, unless they have more pages than `most`.
+async fn list(pass: &Pass, most: usize) -> Result<Option<Vec<Summary>>, Failure> {
     let clients = pass.clients(GLOBAL);
-    let (mut ours, mut marker): (Vec<_>, _) = (Vec::new(), None);
-    loop {
+    let (mut all, mut marker) = (Vec::new(), None);
+    for _ in 0..most {
         let page = clients
             .cloudfront
             .list_cloud_front_origin_access_identities()
@@ -186,18 +217,13 @@ async fn find(
             .cloud_front_origin_access_identity_list
             .map(|page| (page.items.unwrap_or_default(), page.next_marker))
             .unwrap_or_default();
-        ours.extend(
-            items
-                .into_iter()
-                .filter(|item| pass.owner().of_comment(item.comment()) == Owner::Ours),
-        );
+        all.extend(items);
         marker = next.filter(|marker| !marker.is_empty());
         if marker.is_none() {
-            return Ok(ours
-                .into_iter()
-                .min_by(|one, other| one.id().cmp(other.id())));
+            return Ok(Some(all));
         }
     }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -263,5 +289,24 @@ mod tests {
         let (seen, calls) = observe("multiregion.dev/c1/web/blog").await;
         assert_eq!((seen.physical_id.as_str(), calls), ("E1OURS", 3));
         assert_eq!(seen.outputs["canonical_user_id"], "user-of-E1OURS");
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_too_long_for_one_app_is_given_up_and_the_one_read_by_its_id() {
+        let (pass, asks) = recording(false, cloudfront("multiregion.dev/c1/web/shop"));
+        let pass = pass.believing();
+        let id = ResourceId::global(OriginAccessIdentity::NAME, "shop");
+        let observe = async |known: &str| {
+            let hint = Hint {
+                known_id: Some(known.into()),
+                wanted: None,
+            };
+            let seen = OriginAccessIdentity::observe(&pass, &id, hint).await;
+            seen.expect("it can be read").expect("it is there")
+        };
+        assert_eq!(observe("EKNOWN").await.physical_id, "EKNOWN");
+        assert_eq!(observe("EKNOWN").await.physical_id, "EKNOWN");
+        let calls = asks.lock().expect("no test panics with it").len();
+        assert_eq!(calls, 3, "one page of the list, and two by id");
     }
 }

@@ -14,7 +14,7 @@ use super::cloudfront::{
     selection, spelled_as, whitelist,
 };
 use super::{Action, Hint, Kind, Seen, incomplete};
-use crate::aws::Pass;
+use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, ResourceId};
 
 /// `cloudfront_origin_request_policy`; its name is the policy's.
@@ -30,9 +30,6 @@ pub struct Config {
     /// Which query strings are forwarded, as CloudFront spells it: `all`.
     pub query_strings: String,
 }
-
-/// Key of the account's own policies in [`Pass::once`].
-const LIST: &str = "cloudfront:ListOriginRequestPolicies";
 
 #[async_trait]
 impl Kind for OriginRequestPolicy {
@@ -91,8 +88,9 @@ impl Kind for OriginRequestPolicy {
             .send();
         let answer = pass
             .call("cloudfront", "CreateOriginRequestPolicy", GLOBAL, create)
-            .await?;
-        pass.forget(LIST).await;
+            .await;
+        pass.changed(&shared::ORIGIN_REQUEST_POLICIES, "");
+        let answer = answer?;
         let policy = answer.origin_request_policy().ok_or_else(|| {
             incomplete(
                 "cloudfront:CreateOriginRequestPolicy",
@@ -118,9 +116,11 @@ impl Kind for OriginRequestPolicy {
             .if_match(etag)
             .origin_request_policy_config(write(&id.name, desired))
             .send();
-        pass.call("cloudfront", "UpdateOriginRequestPolicy", GLOBAL, update)
-            .await?;
-        pass.forget(LIST).await;
+        let answer = pass
+            .call("cloudfront", "UpdateOriginRequestPolicy", GLOBAL, update)
+            .await;
+        pass.changed(&shared::ORIGIN_REQUEST_POLICIES, "");
+        answer?;
         Ok(seen(desired.clone(), &live.physical_id))
     }
 
@@ -141,7 +141,7 @@ impl Kind for OriginRequestPolicy {
         let answer = pass
             .call("cloudfront", "DeleteOriginRequestPolicy", GLOBAL, delete)
             .await;
-        pass.forget(LIST).await;
+        pass.changed(&shared::ORIGIN_REQUEST_POLICIES, "");
         deleted_unless_in_use(answer)
     }
 }
@@ -180,7 +180,8 @@ async fn list(pass: &Pass) -> Result<Arc<Vec<types::OriginRequestPolicy>>, Failu
             }
         }
     };
-    pass.once(LIST, fetch).await
+    pass.shared(&shared::ORIGIN_REQUEST_POLICIES, "", fetch)
+        .await
 }
 
 async fn etag(pass: &Pass, policy_id: &str) -> Result<String, Failure> {

@@ -83,6 +83,10 @@ impl Kind for Table {
             table.table_status,
             Some(types::TableStatus::Creating | types::TableStatus::Deleting)
         );
+        if !pass.every_facet() {
+            seen.unread.extend(SLOW);
+            return Ok(Some(seen));
+        }
         let wants_time_to_live = hint
             .wanted
             .is_none_or(|wanted| wanted.time_to_live_attribute.is_some());
@@ -104,13 +108,9 @@ impl Kind for Table {
             seen.config.time_to_live_attribute,
             seen.config.point_in_time_recovery,
         ) = futures::try_join!(time_to_live, recovery)?;
-        if pass.every_facet() {
-            let tags = dynamodb::tags(pass, &id.region, &seen.physical_id).await?;
-            seen.owner = dynamodb::owner(pass, &tags);
-            seen.config.tags = Tags::clone(&tags);
-        } else {
-            seen.unread.insert("tags");
-        }
+        let tags = dynamodb::tags(pass, &id.region, &seen.physical_id).await?;
+        seen.owner = dynamodb::owner(pass, &tags);
+        seen.config.tags = Tags::clone(&tags);
         Ok(Some(seen))
     }
 
@@ -218,6 +218,9 @@ impl Kind for Table {
         Ok(Deleted::Pending("Deleted (Deleting)".into()))
     }
 }
+
+/// What has calls of its own, and serves nobody: read now and then.
+const SLOW: [&str; 3] = ["point_in_time_recovery", "tags", "time_to_live_attribute"];
 
 /// What a description tells. The facets that have calls of their own are as those of a new table.
 fn seen(table: &types::TableDescription) -> Result<Seen<Config>, Failure> {

@@ -94,6 +94,10 @@ impl Kind for TableReplica {
             Phase::Ready => replica.as_ref().map_or(Phase::Ready, phase),
             busy => busy,
         };
+        if !pass.every_facet() {
+            seen.unread.extend(["point_in_time_recovery", "tags"]);
+            return Ok(Some(seen));
+        }
         if !matches!(
             own.table_status,
             Some(types::TableStatus::Creating | types::TableStatus::Deleting)
@@ -334,10 +338,6 @@ async fn with_tags(
     id: &ResourceId,
     mut seen: Seen<Config>,
 ) -> Result<Seen<Config>, Failure> {
-    if !pass.every_facet() {
-        seen.unread.insert("tags");
-        return Ok(seen);
-    }
     let tags = dynamodb::tags(pass, &id.region, &seen.physical_id).await?;
     seen.config.tags = Tags::clone(&tags);
     seen.owner = match dynamodb::owner(pass, &tags) {

@@ -1,5 +1,7 @@
 //! An IAM role with its trust policy and its inline policies.
 
+mod list;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
@@ -10,7 +12,7 @@ use serde_json::json;
 
 use super::policy::{Document, Statements};
 use super::{Action, Hint, Kind, Seen, Tags, found, incomplete};
-use crate::aws::Pass;
+use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Owner, Phase, ResourceId};
 
 /// `iam_role`; its name is the role's, as in `shop-lambda-role`.
@@ -27,6 +29,9 @@ pub struct Config {
     pub trusted_services: BTreeSet<String>,
     /// Statements by the inline policy's name, which begins with [`POLICY_PREFIX`]. Others' inline policies stay.
     pub inline_policies: BTreeMap<String, Statements>,
+    /// ARN of the policy that bounds whatever the others allow. Unmanaged if absent: it is never taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions_boundary: Option<String>,
     /// Owner's and user's tags.
     pub tags: Tags,
 }
@@ -38,28 +43,39 @@ impl Kind for Role {
     const NAME: &'static str = "iam_role";
     const OUTPUTS: &'static [&'static str] = &["arn"];
     const DELETED_AFTER: &'static [&'static str] = &["lambda_function", "s3_bucket_replication"];
-    const ACTIONS: &'static [Action] = &[Action::on(
-        "arn:aws:iam::{account}:role/{prefix}",
-        &[
-            "iam:CreateRole",
-            "iam:DeleteRole",
-            "iam:DeleteRolePolicy",
-            "iam:DetachRolePolicy",
-            "iam:GetRole",
-            "iam:GetRolePolicy",
-            "iam:ListAttachedRolePolicies",
-            "iam:ListRolePolicies",
-            "iam:PutRolePolicy",
-            "iam:TagRole",
-            "iam:UpdateAssumeRolePolicy",
-        ],
-    )];
+    const ACTIONS: &'static [Action] = &[
+        // Spares the roles' single reads. Without it they are read one by one.
+        Action::on("*", &["iam:GetAccountAuthorizationDetails"]),
+        Action::on(
+            "arn:aws:iam::{account}:role/{prefix}",
+            &[
+                "iam:CreateRole",
+                "iam:DeleteRole",
+                "iam:DeleteRolePolicy",
+                "iam:DetachRolePolicy",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:ListRolePolicies",
+                "iam:PutRolePermissionsBoundary",
+                "iam:PutRolePolicy",
+                "iam:TagRole",
+                "iam:UpdateAssumeRolePolicy",
+            ],
+        ),
+    ];
 
     async fn observe(
         pass: &Pass,
         id: &ResourceId,
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
+        if let Some(roles) = list::roles(pass).await? {
+            let Some(role) = roles.get(&id.name) else {
+                return Ok(None);
+            };
+            return list::seen(pass, role).map(Some);
+        }
         let get = pass.clients(GLOBAL).iam.get_role().role_name(&id.name);
         let Some(answer) = found(pass.call("iam", "GetRole", GLOBAL, get.send()).await)? else {
             return Ok(None);
@@ -85,7 +101,17 @@ impl Kind for Role {
             Ok(statements.map(|statements| (name, statements)))
         });
         let inline_policies = try_join_all(reads).await?.into_iter().flatten().collect();
-        seen(pass, &role, inline_policies).map(Some)
+        let trust = role.assume_role_policy_document();
+        let boundary = role.permissions_boundary();
+        seen(
+            pass,
+            role.arn(),
+            trust,
+            role.tags(),
+            boundary,
+            inline_policies,
+        )
+        .map(Some)
     }
 
     async fn create(
@@ -99,7 +125,9 @@ impl Kind for Role {
             .create_role()
             .role_name(&id.name)
             .assume_role_policy_document(trust_policy(&desired.trusted_services))
+            .set_permissions_boundary(desired.permissions_boundary.clone())
             .set_tags(Some(tags(&desired.tags)));
+        pass.changed(&shared::ROLES, "");
         let answer = pass
             .call("iam", "CreateRole", GLOBAL, create.send())
             .await?;
@@ -110,7 +138,9 @@ impl Kind for Role {
             .inline_policies
             .iter()
             .map(|(name, statements)| put_policy(pass, &id.name, name, statements));
-        try_join_all(puts).await?;
+        let put = try_join_all(puts).await;
+        pass.changed(&shared::ROLES, "");
+        put?;
         Ok(Seen::ours(desired.clone(), role.arn()).output("arn", role.arn()))
     }
 
@@ -121,43 +151,9 @@ impl Kind for Role {
         desired: &Config,
         changed: &BTreeSet<String>,
     ) -> Result<Seen<Config>, Failure> {
-        let mut config = live.config;
-        let iam = &pass.clients(GLOBAL).iam;
-        if changed.contains("trusted_services") {
-            let update = iam
-                .update_assume_role_policy()
-                .role_name(&id.name)
-                .policy_document(trust_policy(&desired.trusted_services))
-                .send();
-            pass.call("iam", "UpdateAssumeRolePolicy", GLOBAL, update)
-                .await?;
-            config.trusted_services = desired.trusted_services.clone();
-        }
-        if changed.contains("inline_policies") {
-            bring_policies(
-                pass,
-                &id.name,
-                &config.inline_policies,
-                &desired.inline_policies,
-            )
-            .await?;
-            config.inline_policies = desired.inline_policies.clone();
-        }
-        if changed.contains("tags") {
-            let tag = iam
-                .tag_role()
-                .role_name(&id.name)
-                .set_tags(Some(tags(&desired.tags)))
-                .send();
-            pass.call("iam", "TagRole", GLOBAL, tag).await?;
-            config.tags.extend(desired.tags.clone());
-        }
-        Ok(Seen {
-            config,
-            owner: Owner::Ours,
-            phase: Phase::Ready,
-            ..live
-        })
+        let answer = bring(pass, id, live, desired, changed).await;
+        pass.changed(&shared::ROLES, "");
+        answer
     }
 
     async fn delete(
@@ -166,24 +162,91 @@ impl Kind for Role {
         _live: Seen<Config>,
         _data: DataPolicy,
     ) -> Result<Deleted, Failure> {
-        // A role goes only without policies, whoever put them there.
-        let names = inline_policy_names(pass, &id.name).await?;
-        try_join_all(names.iter().map(|name| delete_policy(pass, &id.name, name))).await?;
-        detach_policies(pass, &id.name).await?;
-        let delete = pass.clients(GLOBAL).iam.delete_role().role_name(&id.name);
-        pass.call("iam", "DeleteRole", GLOBAL, delete.send())
-            .await?;
-        Ok(Deleted::Gone)
+        let answer = remove(pass, id).await;
+        pass.changed(&shared::ROLES, "");
+        answer
     }
+}
+
+async fn bring(
+    pass: &Pass,
+    id: &ResourceId,
+    live: Seen<Config>,
+    desired: &Config,
+    changed: &BTreeSet<String>,
+) -> Result<Seen<Config>, Failure> {
+    let mut config = live.config;
+    let iam = &pass.clients(GLOBAL).iam;
+    // First: what the policies may be about to allow more is bounded by then.
+    if let Some(boundary) = &desired.permissions_boundary
+        && changed.contains("permissions_boundary")
+    {
+        let put = iam
+            .put_role_permissions_boundary()
+            .role_name(&id.name)
+            .permissions_boundary(boundary)
+            .send();
+        pass.call("iam", "PutRolePermissionsBoundary", GLOBAL, put)
+            .await?;
+        config.permissions_boundary = Some(boundary.clone());
+    }
+    if changed.contains("trusted_services") {
+        let update = iam
+            .update_assume_role_policy()
+            .role_name(&id.name)
+            .policy_document(trust_policy(&desired.trusted_services))
+            .send();
+        pass.call("iam", "UpdateAssumeRolePolicy", GLOBAL, update)
+            .await?;
+        config.trusted_services = desired.trusted_services.clone();
+    }
+    if changed.contains("inline_policies") {
+        bring_policies(
+            pass,
+            &id.name,
+            &config.inline_policies,
+            &desired.inline_policies,
+        )
+        .await?;
+        config.inline_policies = desired.inline_policies.clone();
+    }
+    if changed.contains("tags") {
+        let tag = iam
+            .tag_role()
+            .role_name(&id.name)
+            .set_tags(Some(tags(&desired.tags)))
+            .send();
+        pass.call("iam", "TagRole", GLOBAL, tag).await?;
+        config.tags.extend(desired.tags.clone());
+    }
+    Ok(Seen {
+        config,
+        owner: Owner::Ours,
+        phase: Phase::Ready,
+        ..live
+    })
+}
+
+async fn remove(pass: &Pass, id: &ResourceId) -> Result<Deleted, Failure> {
+    // A role goes only without policies, whoever put them there.
+    let names = inline_policy_names(pass, &id.name).await?;
+    try_join_all(names.iter().map(|name| delete_policy(pass, &id.name, name))).await?;
+    detach_policies(pass, &id.name).await?;
+    let delete = pass.clients(GLOBAL).iam.delete_role().role_name(&id.name);
+    pass.call("iam", "DeleteRole", GLOBAL, delete.send())
+        .await?;
+    Ok(Deleted::Gone)
 }
 
 fn seen(
     pass: &Pass,
-    role: &types::Role,
+    arn: &str,
+    trust: Option<&str>,
+    tags: &[types::Tag],
+    boundary: Option<&types::AttachedPermissionsBoundary>,
     inline_policies: BTreeMap<String, Statements>,
 ) -> Result<Seen<Config>, Failure> {
-    let tags: Tags = role
-        .tags()
+    let tags: Tags = tags
         .iter()
         .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
         .collect();
@@ -191,15 +254,17 @@ fn seen(
         tags.iter()
             .map(|(key, value)| (key.as_str(), value.as_str())),
     );
-    let trust = role.assume_role_policy_document().unwrap_or("{}");
     let config = Config {
-        trusted_services: trusted_services(trust)?,
+        trusted_services: trusted_services(trust.unwrap_or("{}"))?,
         inline_policies,
+        permissions_boundary: boundary
+            .and_then(|boundary| boundary.permissions_boundary_arn())
+            .map(str::to_owned),
         tags,
     };
     Ok(Seen {
         owner,
-        ..Seen::ours(config, role.arn()).output("arn", role.arn())
+        ..Seen::ours(config, arn).output("arn", arn)
     })
 }
 
@@ -414,7 +479,9 @@ mod tests {
         value.to_owned()
     }
 
-    /// IAM with one role, trusted as `trust` says, with inline policies `multiregion-old`, `theirs`, `multiregion-primary`
+    const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/before";
+
+    /// IAM with one role, bounded, trusted as `trust` says, with inline policies `multiregion-old`, `theirs`, `multiregion-primary`
     /// listed on two pages.
     fn iam(trust: &'static str) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
         move |asked| match form(asked, "Action").as_str() {
@@ -427,7 +494,9 @@ mod tests {
                         "<Role><Path>/</Path><RoleName>shop-lambda-role</RoleName><RoleId>AROA1</RoleId>\
                          <Arn>arn:aws:iam::123456789012:role/shop-lambda-role</Arn><CreateDate>2026-01-01T00:00:00Z\
                          </CreateDate><AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument><MaxSessionDuration>\
-                         3600</MaxSessionDuration><Tags>{tags}</Tags><RoleLastUsed/></Role>"
+                         3600</MaxSessionDuration><PermissionsBoundary><PermissionsBoundaryType>Policy\
+                         </PermissionsBoundaryType><PermissionsBoundaryArn>{BOUNDARY}</PermissionsBoundaryArn>\
+                         </PermissionsBoundary><Tags>{tags}</Tags><RoleLastUsed/></Role>"
                     ),
                 )
             }
@@ -456,6 +525,9 @@ mod tests {
                     ),
                 )
             }
+            write @ ("PutRolePermissionsBoundary" | "PutRolePolicy" | "DeleteRolePolicy") => {
+                wrapped(write, "")
+            }
             other => Answer::xml_error(400, "Unexpected", other),
         }
     }
@@ -468,6 +540,7 @@ mod tests {
                 .into_iter()
                 .map(|name| (name.into(), Statements::new()))
                 .collect(),
+            permissions_boundary: None,
             tags: Tags::new(),
         }
     }
@@ -513,6 +586,33 @@ mod tests {
         assert_eq!(names, ["multiregion-primary"]);
         assert!(seen.unread.is_empty());
         assert_eq!(asks.lock().expect("no panic").len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_boundary_is_put_before_the_policies_that_it_bounds_and_never_taken_away() {
+        let (pass, asks) = recording(true, iam(TRUST));
+        let (seen, _) = observed(true, TRUST).await;
+        assert_eq!(seen.config.permissions_boundary.as_deref(), Some(BOUNDARY));
+        let mut desired = wanted();
+        desired.permissions_boundary = Some("arn:aws:iam::123456789012:policy/apps".into());
+        let changed = ["inline_policies", "permissions_boundary"].map(str::to_owned);
+        let changed = BTreeSet::from(changed);
+        let updated = Role::update(&pass, &id(), seen.clone(), &desired, &changed).await;
+        let updated = updated.expect("it is changed");
+        assert_eq!(
+            updated.config.permissions_boundary,
+            desired.permissions_boundary
+        );
+        let first = asks.lock().expect("no panic")[0].clone();
+        assert_eq!(form(&first, "Action"), "PutRolePermissionsBoundary");
+        assert!(form(&first, "PermissionsBoundary").ends_with("policy%2Fapps"));
+
+        desired.permissions_boundary = None;
+        let fields = serde_json::to_value(&desired).expect("plain data");
+        assert!(
+            fields.get("permissions_boundary").is_none(),
+            "absent is unmanaged"
+        );
     }
 
     #[tokio::test]

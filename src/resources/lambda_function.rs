@@ -9,8 +9,10 @@ mod report;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::types;
 use serde::{Deserialize, Serialize};
 
@@ -114,31 +116,16 @@ impl Kind for Function {
         id: &ResourceId,
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
-        let get = pass
-            .clients(&id.region)
-            .lambda
-            .get_function()
-            .function_name(&id.name)
-            .send();
-        let answer = pass.call("lambda", "GetFunction", &id.region, get).await;
-        let Some(answer) = found(answer)? else {
+        let Some(answer) = found(get(pass, &id.region, &id.name).await)? else {
             return Ok(None);
         };
-        // A function without tags is nobody's; one whose tags may not be read is not.
-        if let Some(error) = answer.tags_error {
-            return Err(Failure {
-                kind: FailureKind::Denied,
-                operation: "lambda:ListTags".into(),
-                code: error.error_code,
-                message: error.message,
-            });
-        }
+        let tags = tags_of(&answer)?;
         let report = report!(
             answer
                 .configuration
+                .clone()
                 .ok_or_else(|| incomplete("lambda:GetFunction", "configuration"))?
         )?;
-        let tags: Tags = answer.tags.unwrap_or_default().into_iter().collect();
         let wanted = hint.wanted.map(|wanted| wanted.code);
         let code = Code {
             version: code::recorded(&tags, &report.code_sha256).into(),
@@ -226,6 +213,45 @@ impl Kind for Function {
         pass.call("lambda", "DeleteFunction", &id.region, delete)
             .await?;
         Ok(Deleted::Gone)
+    }
+}
+
+/// The function, asked for once a pass: its tags tell its own and those of its invalidations.
+async fn get(pass: &Pass, region: &str, name: &str) -> Result<Arc<GetFunctionOutput>, Failure> {
+    let fetch = async {
+        let get = pass
+            .clients(region)
+            .lambda
+            .get_function()
+            .function_name(name)
+            .send();
+        pass.call("lambda", "GetFunction", region, get).await
+    };
+    let key = format!("lambda:GetFunction {region} {name}");
+    pass.once(&key, fetch).await
+}
+
+/// A function without tags is nobody's; one whose tags may not be read is not.
+fn tags_of(answer: &GetFunctionOutput) -> Result<Tags, Failure> {
+    if let Some(error) = &answer.tags_error {
+        return Err(Failure {
+            kind: FailureKind::Denied,
+            operation: "lambda:ListTags".into(),
+            code: error.error_code.clone(),
+            message: error.message.clone(),
+        });
+    }
+    let tags = answer.tags.iter().flatten();
+    Ok(tags
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect())
+}
+
+/// The tags of the function as they were when this pass first read it.
+pub(super) async fn tags(pass: &Pass, region: &str, name: &str) -> Result<Tags, Failure> {
+    match found(get(pass, region, name).await)? {
+        Some(answer) => tags_of(&answer),
+        None => Ok(Tags::new()),
     }
 }
 

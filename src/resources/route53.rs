@@ -2,15 +2,12 @@
 //!
 //! Route 53 takes five requests a second of a whole account, so what does not change is remembered over passes.
 
-use std::time::Duration;
-
 use crate::aws::Pass;
+use crate::aws::shared::ZONE_IDS_KEPT;
 use crate::model::{Failure, GLOBAL};
 
 /// Beginning of the keys under which zones are remembered.
 const ZONES: &str = "route53:zones/";
-/// A zone's id never changes; a zone that was deleted and made again is noticed after this, or when it is used.
-const ZONES_KEPT: Duration = Duration::from_secs(600);
 
 /// A name as it is compared: lower case, without the trailing dot, with Route 53's octal escapes undone (`\052` is `*`).
 pub fn plain(name: &str) -> String {
@@ -45,7 +42,7 @@ pub fn bare(id: &str) -> &str {
 pub async fn public_zones(pass: &Pass, name: &str) -> Result<Vec<String>, Failure> {
     let name = plain(name);
     let key = format!("{ZONES}{name}");
-    if let Some(known) = pass.aws().recall::<String>(&key, ZONES_KEPT) {
+    if let Some(known) = pass.aws().recall::<String>(&key, ZONE_IDS_KEPT) {
         return Ok(vec![known.as_ref().clone()]);
     }
     let clients = pass.clients(GLOBAL);
@@ -90,7 +87,7 @@ pub fn forget_zones(pass: &Pass) {
 /// The name of the public zone `zone_id`; `None` for a private one.
 pub async fn public_zone_name(pass: &Pass, zone_id: &str) -> Result<Option<String>, Failure> {
     let key = format!("{ZONES}{zone_id}");
-    if let Some(known) = pass.aws().recall::<String>(&key, ZONES_KEPT) {
+    if let Some(known) = pass.aws().recall::<String>(&key, ZONE_IDS_KEPT) {
         return Ok(Some(known.as_ref().clone()));
     }
     let clients = pass.clients(GLOBAL);

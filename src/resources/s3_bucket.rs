@@ -9,7 +9,7 @@ use aws_sdk_s3::types;
 use serde::{Deserialize, Serialize};
 
 use super::s3::{Emptied, empty};
-use super::{Action, Hint, Kind, Seen, Tags};
+use super::{Action, Hint, Kind, Seen, Tags, s3_bucket_policy};
 use crate::aws::{Pass, US_EAST_1};
 use crate::model::{DataPolicy, Deleted, Failure, FailureKind, Owner, Phase, ResourceId};
 
@@ -100,8 +100,14 @@ impl Kind for Bucket {
     async fn observe(
         pass: &Pass,
         id: &ResourceId,
-        _hint: Hint<Config>,
+        hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
+        if !pass.every_facet()
+            && let Some(wanted) = hint.wanted
+            && s3_bucket_policy::is_there(pass, id).await?
+        {
+            return glance(pass, id, wanted).await.map(Some);
+        }
         // The tags first: they say at once whether the bucket is there, in this region, and whose it is.
         let tags = match facets::tags(pass, id).await {
             Ok(tags) => tags,
@@ -134,6 +140,7 @@ impl Kind for Bucket {
                 facets::lifecycle(pass, id)
             )?;
         } else {
+            // It is to go, or there is something odd about it.
             seen.unread = BTreeSet::from(["encryption", "object_ownership", "lifecycle"]);
         }
         Ok(Some(seen))
@@ -302,6 +309,28 @@ async fn write(
         live.lifecycle = desired.lifecycle.clone();
     }
     Ok(())
+}
+
+/// All facets but versioning, which replication needs: nothing serving depends on them.
+const SLOW: [&str; 5] = [
+    "encryption",
+    "lifecycle",
+    "object_ownership",
+    "public_access_blocked",
+    "tags",
+];
+
+/// A bucket that is there, with what has to be seen in every pass. Only a bucket with heartbeats is replicated.
+async fn glance(pass: &Pass, id: &ResourceId, wanted: Config) -> Result<Seen<Config>, Failure> {
+    let is_replicated = wanted.lifecycle.heartbeat_days.is_some();
+    let mut seen = seen(id, wanted);
+    seen.unread = BTreeSet::from(SLOW);
+    if is_replicated {
+        seen.config.versioning = facets::versioning(pass, id).await?;
+    } else {
+        seen.unread.insert("versioning");
+    }
+    Ok(seen)
 }
 
 /// Makes of a failed first read what it says of the bucket.

@@ -1,6 +1,7 @@
 //! Our statements in a bucket's policy, by their Sid; others' statements stay. Named as the bucket.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,10 @@ impl Kind for BucketPolicy {
         id: &ResourceId,
         _hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
-        let statements = read(pass, id).await?.typed(is_ours);
+        let document = documents(pass, id).await?;
+        let statements = Option::as_ref(&document)
+            .map(|document| document.typed(is_ours))
+            .unwrap_or_default();
         Ok((!statements.is_empty()).then(|| seen(id, Config { statements })))
     }
 
@@ -92,6 +96,56 @@ fn seen(id: &ResourceId, config: Config) -> Seen<Config> {
     Seen::ours(config, id.name.clone())
 }
 
+/// Whether the account has this bucket, as far as its policy tells.
+///
+/// S3 says of a bucket without a policy that it has none, which is an answer of a bucket that is there.
+pub(super) async fn is_there(pass: &Pass, bucket: &ResourceId) -> Result<bool, Failure> {
+    match documents(pass, bucket).await {
+        Ok(_) => Ok(true),
+        // A bucket that is not there, in another region or another's: what it is, other reads tell.
+        Err(failure)
+            if matches!(
+                failure.kind,
+                FailureKind::Throttled
+                    | FailureKind::Transient
+                    | FailureKind::Unreachable
+                    | FailureKind::NoCredentials
+            ) =>
+        {
+            Err(failure)
+        }
+        Err(_) => Ok(false),
+    }
+}
+
+/// The policy, `None` where the bucket has none, read once a pass: for itself, and to see whether the bucket is there.
+async fn documents(pass: &Pass, id: &ResourceId) -> Result<Arc<Option<Document>>, Failure> {
+    let fetch = async {
+        let account = pass.aws().account(pass, &id.region).await?;
+        let get = pass
+            .clients(&id.region)
+            .s3
+            .get_bucket_policy()
+            .bucket(&id.name)
+            // Another account's bucket is none to us, even if its policy lets us in.
+            .expected_bucket_owner(account)
+            .send();
+        match pass.call("s3", "GetBucketPolicy", &id.region, get).await {
+            Ok(answer) => {
+                let text = answer.policy.unwrap_or_default();
+                Document::parse(&text, "s3:GetBucketPolicy").map(Some)
+            }
+            Err(failure) if failure.code == "NoSuchBucketPolicy" => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    };
+    pass.once(&key(id), fetch).await
+}
+
+fn key(id: &ResourceId) -> String {
+    format!("s3:GetBucketPolicy {} {}", id.region, id.name)
+}
+
 /// The whole policy; an empty one where there is none.
 async fn read(pass: &Pass, id: &ResourceId) -> Result<Document, Failure> {
     let get = pass
@@ -111,6 +165,7 @@ async fn read(pass: &Pass, id: &ResourceId) -> Result<Document, Failure> {
 /// read right before.
 async fn write(pass: &Pass, id: &ResourceId, statements: &Statements) -> Result<(), Failure> {
     let s3 = &pass.clients(&id.region).s3;
+    pass.forget(&key(id)).await;
     let document = read(pass, id).await?.with(is_ours, statements);
     if document.is_empty() {
         let delete = s3.delete_bucket_policy().bucket(&id.name).send();

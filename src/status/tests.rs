@@ -171,6 +171,15 @@ fn every_row_of_the_table_reads_as_the_design_says() {
             Pace::Stalled,
         ),
         (
+            failed(FailureKind::NotAllowed),
+            "False NotAllowed",
+            "False NotAllowed",
+            "False NotAllowed",
+            false,
+            true,
+            Pace::Stalled,
+        ),
+        (
             failed(FailureKind::DeletionProtected),
             "False DeletionProtected",
             "False DeletionProtected",

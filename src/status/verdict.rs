@@ -18,7 +18,7 @@ pub enum Verdict {
     Probed,
     /// Only looked, by `managementPolicy: Observe`; how many writes there would be.
     Observed(usize),
-    /// Invalid, foreign, protected, quota: a person has to change something. A reason and a message.
+    /// Invalid, foreign, not allowed, protected, quota: a person has to change something. A reason and a message.
     Stalled {
         /// The condition's reason.
         reason: String,
@@ -253,6 +253,10 @@ fn of_failure(what: &str, failure: &Failure) -> Verdict {
         FailureKind::Foreign => Verdict::Stalled {
             reason: "OwnedByAnother".into(),
             message,
+        },
+        FailureKind::NotAllowed => Verdict::Stalled {
+            reason: "NotAllowed".into(),
+            message: failure.message.clone(),
         },
         FailureKind::Invalid => Verdict::Stalled {
             reason: "Invalid".into(),

@@ -9,7 +9,7 @@ use crate::resources::{dynamodb_table, dynamodb_table_replica, s3_bucket_replica
 pub(super) fn tables(app: &App) -> Vec<Desired> {
     let mut all = Vec::new();
     for table in &app.tables {
-        let id = ResourceId::new("dynamodb_table", &app.primary.region, &table.name);
+        let id = ids::table(&app.primary, &table.name);
         all.push(want(id.clone(), &config(app, table)));
         if let Some(dr) = &app.dr {
             let replica = dynamodb_table_replica::Config {
@@ -18,13 +18,7 @@ pub(super) fn tables(app: &App) -> Vec<Desired> {
                 deletion_protection: table.spec.deletion_protection.is_enabled(),
                 tags: app.tags.clone(),
             };
-            all.push(
-                want(
-                    ResourceId::new("dynamodb_table_replica", &dr.region, &table.name),
-                    &replica,
-                )
-                .after(&id),
-            );
+            all.push(want(ids::table(dr, &table.name), &replica).after(&id));
         }
     }
     all

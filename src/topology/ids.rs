@@ -1,5 +1,6 @@
 //! Ids of the resources that others refer to.
 
+use crate::api::Role;
 use crate::app::{App, Site};
 use crate::aws::US_EAST_1;
 use crate::model::ResourceId;
@@ -34,6 +35,15 @@ pub fn static_policy(site: &Site) -> ResourceId {
 pub fn code(app: &App, site: &Site) -> ResourceId {
     let name = format!("{}/{}", site.deployment_bucket, app.spec.function.code.key);
     ResourceId::new("s3_object", &site.region, name)
+}
+
+/// The table of this name in AWS, or in the DR region its replica.
+pub fn table(site: &Site, name: &str) -> ResourceId {
+    let kind = match site.role {
+        Role::Primary => "dynamodb_table",
+        Role::Dr => "dynamodb_table_replica",
+    };
+    ResourceId::new(kind, &site.region, name)
 }
 
 /// The function's log group.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::MultiRegionAppSpec;
 use crate::aws::tags::OwnerKey;
-use crate::model::RemovalMode;
+use crate::model::{FailureKind, Observed, Owner, RemovalMode};
 use crate::plan;
 use crate::resources::REGISTRY;
 
@@ -466,4 +466,153 @@ fn the_reference_app_beyond_the_minimal_one() {
     record/shop.example.com/A ← distribution/shop, hosted_zone/example.com
     record/shop.example.com/AAAA ← distribution/shop, hosted_zone/example.com
     ");
+}
+
+/// What a role may read and write, with `id` seen as `seen` and the execution role as it should be.
+fn rights(app: &App, id: ResourceId, seen: Observed) -> BTreeMap<String, BTreeSet<String>> {
+    let all = wanted(app, &[], false);
+    let role = ids::execution_role(app);
+    let config = all.desired.iter().find(|desired| desired.id == role);
+    let config = config.expect("it is wanted").config.clone();
+    let mut snapshot = Snapshot::from([(role, live(Owner::Ours, config))]);
+    snapshot.insert(id, seen);
+    let staged = with_own_rights(app, all, &snapshot);
+    let mut rights = BTreeMap::new();
+    for desired in staged
+        .desired
+        .iter()
+        .filter(|desired| desired.id.kind == "iam_role")
+    {
+        let policies = desired.config["inline_policies"]
+            .as_object()
+            .expect("policies");
+        for (name, statements) in policies {
+            let sids = statements.as_object().expect("statements").keys().cloned();
+            rights.insert(format!("{}/{name}", desired.id.name), sids.collect());
+        }
+    }
+    rights
+}
+
+fn live(owner: Owner, config: Value) -> Observed {
+    Observed::Present(Box::new(crate::model::Live {
+        config,
+        outputs: BTreeMap::new(),
+        owner,
+        phase: crate::model::Phase::Ready,
+        physical_id: "id".into(),
+        unread: BTreeSet::new(),
+    }))
+}
+
+#[test]
+fn no_role_has_a_right_to_what_is_somebody_elses() {
+    let app = app(
+        "shop",
+        json!({"regions": {"primary": "us-east-1", "dr": "us-west-2"}, "tables": [{"name": "visits"}]}),
+    );
+    let dr = app.dr.clone().expect("it has one");
+    let other = || live(Owner::Other("MultiRegionApp blog/shop".into()), json!({}));
+    let (primary, in_dr) = (
+        "shop-lambda-role/multiregion-primary",
+        "shop-lambda-role/multiregion-dr",
+    );
+    let replication = "shop-s3-replication-role/multiregion-replication";
+    let table = ids::table(&app.primary, "shop-visits");
+    let all = rights(&app, table.clone(), live(Owner::Ours, json!({})));
+    for (id, seen, policy, gone) in [
+        (table.clone(), other(), primary, vec!["Tables"]),
+        (
+            table.clone(),
+            live(Owner::Nobody, json!({})),
+            primary,
+            vec!["Tables"],
+        ),
+        (
+            ids::table(&dr, "shop-visits"),
+            other(),
+            in_dr,
+            vec!["Tables"],
+        ),
+        (
+            ids::static_bucket(&app.primary),
+            other(),
+            primary,
+            vec!["ListStaticAssets", "StaticAssets"],
+        ),
+        (
+            ids::static_bucket(&app.primary),
+            other(),
+            replication,
+            vec!["Source", "SourceObjects"],
+        ),
+        (
+            ids::static_bucket(&dr),
+            other(),
+            replication,
+            vec!["Destination"],
+        ),
+        (ids::log_group(&app.primary), other(), primary, vec!["Logs"]),
+        // What was there and is not, or cannot be read now, keeps its rights.
+        (table.clone(), Observed::Absent, primary, vec![]),
+        (table, unknown(FailureKind::Unreachable), primary, vec![]),
+    ] {
+        let left = rights(&app, id.clone(), seen);
+        let gone: BTreeSet<String> = gone.into_iter().map(str::to_owned).collect();
+        assert_eq!(&all[policy] - &left[policy], gone, "{id}");
+    }
+}
+
+fn unknown(kind: FailureKind) -> Observed {
+    Observed::Unknown(crate::model::Failure {
+        kind,
+        operation: "dynamodb:DescribeTable".into(),
+        code: "Unreachable".into(),
+        message: "no connection".into(),
+    })
+}
+
+#[test]
+fn to_a_table_that_cannot_be_read_no_new_role_is_given_a_right() {
+    let app = app(
+        "shop",
+        json!({"regions": {"primary": "us-east-1"}, "tables": [{"name": "visits"}]}),
+    );
+    let table = ids::table(&app.primary, "shop-visits");
+    let snapshot = Snapshot::from([
+        (ids::execution_role(&app), Observed::Absent),
+        (table, unknown(FailureKind::Unreachable)),
+    ]);
+    let staged = with_own_rights(&app, wanted(&app, &[], false), &snapshot);
+    let role = staged
+        .desired
+        .iter()
+        .find(|desired| desired.id.kind == "iam_role");
+    let policies = role.expect("it is wanted").config["inline_policies"].to_string();
+    assert!(
+        policies.contains("Logs") && !policies.contains("dynamodb"),
+        "{policies}"
+    );
+}
+
+#[test]
+fn every_role_has_the_boundary_that_is_configured() {
+    let mut app = app(
+        "shop",
+        json!({"regions": {"primary": "us-east-1", "dr": "us-west-2"}, "tables": [{"name": "visits"}]}),
+    );
+    let boundaries = |app: &App| -> Vec<Option<String>> {
+        let all = topology(app).into_iter();
+        let roles = all.filter(|desired| desired.id.kind == "iam_role");
+        roles
+            .map(|role| {
+                let boundary = role.config.get("permissions_boundary")?.as_str();
+                boundary.map(str::to_owned)
+            })
+            .collect()
+    };
+    assert_eq!(boundaries(&app), [None, None]);
+    let boundary = Some("arn:aws:iam::123456789012:policy/apps".to_owned());
+    app.permissions_boundary.clone_from(&boundary);
+    assert_eq!(boundaries(&app), [boundary.clone(), boundary]);
 }

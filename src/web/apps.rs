@@ -1,18 +1,19 @@
 //! The objects, as a watch of the page's own has them: also a replica that stands by serves it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
-use kube::api::Api;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::MultiRegionApp;
+use crate::controller;
 
 /// What is there, and a bell that rings when it changes.
 pub(super) struct Apps {
@@ -22,38 +23,34 @@ pub(super) struct Apps {
 }
 
 impl Apps {
-    /// Watches those of `namespace`, or all, until `stop`.
-    pub(super) fn watch(client: &Client, namespace: Option<&str>, stop: CancellationToken) -> Self {
-        let api: Api<MultiRegionApp> = match namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
+    /// Watches those of `namespaces`, or all, until `stop`.
+    pub(super) fn watch(
+        client: &Client,
+        namespaces: &BTreeSet<String>,
+        stop: CancellationToken,
+    ) -> Self {
         let (store, writer) = reflector::store();
         let (bell, changes) = watch::channel(0_u64);
         let listed = Arc::new(AtomicBool::new(false));
-        let events = watcher(api, watcher::Config::default().any_semantic())
-            .default_backoff()
-            .modify(slim)
-            .reflect(writer);
-        let known = listed.clone();
+        let events = controller::objects(client, namespaces, listed.clone());
+        let events = events.modify(slim).reflect(writer);
         tokio::spawn(async move {
             let mut events = std::pin::pin!(events.take_until(stop.cancelled_owned()));
             while let Some(event) = events.next().await {
                 match event {
                     // What is being listed is not in the store before the list is complete.
-                    Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
-                    Ok(watcher::Event::InitDone) => known.store(true, Ordering::Relaxed),
-                    Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) => {}
+                    Ok(Event::Init | Event::InitApply(_)) => {}
+                    Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => {
+                        bell.send_modify(|count| *count += 1);
+                    }
                     Err(error) => {
                         let error = crate::chain(&error);
                         tracing::warn!(
                             error,
                             "the web page's watch of MultiRegionApps failed; trying on"
                         );
-                        continue;
                     }
                 }
-                bell.send_modify(|count| *count += 1);
             }
         });
         Self {

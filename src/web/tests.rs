@@ -8,7 +8,8 @@ async fn page() -> String {
     let client = Client::try_from(config).expect("a client");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, client, None, CancellationToken::new()));
+    let all = BTreeSet::new();
+    tokio::spawn(serve(listener, client, all, CancellationToken::new()));
     format!("http://{address}")
 }
 

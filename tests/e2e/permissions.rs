@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use strict_aws::Config;
+use strict_aws::{Config, Service};
 use testbed::{Emulator, EmulatorOptions};
 
 use crate::world::{BINARY, World, condition, minimal};
@@ -19,6 +19,8 @@ async fn the_generated_policy_carries_an_app_from_nothing_to_nothing() -> Result
     let mut world = World::at(&emulator, "policy", Config::transparent()).await?;
     let keys = operator_user(&world).await?;
     world.use_keys(&keys);
+    let boundary = world.create_boundary().await?;
+    world.configure_own(&json!({"permissionsBoundaryARN": boundary}))?;
     world.start().await?;
     let mut spec = minimal();
     world.create_zone("example.com").await?;
@@ -29,6 +31,10 @@ async fn the_generated_policy_carries_an_app_from_nothing_to_nothing() -> Result
     world.apply("shop", &spec).await?;
     world.until_ready("shop", Duration::from_secs(90)).await?;
     world.assert_quiet("shop").await?;
+    let role = json!({"RoleName": "shop-lambda-role"});
+    let aws = world.aws();
+    aws.call("iam", "DeleteRolePermissionsBoundary", "us-east-1", &role)
+        .await?;
     spec["staticAssets"] = json!({"originAccess": "OriginAccessControl"});
     spec["function"] = json!({"memorySizeMiB": 256, "logRetentionDays": 7});
     world.apply("shop", &spec).await?;
@@ -36,6 +42,13 @@ async fn the_generated_policy_carries_an_app_from_nothing_to_nothing() -> Result
     world.assert_quiet("shop").await?;
     world.delete("shop").await?;
     world.until_gone("shop", Duration::from_secs(90)).await?;
+    ensure!(
+        world
+            .proxy
+            .counts()
+            .contains_key(&(Service::Iam, "PutRolePermissionsBoundary".into())),
+        "the boundary was not put back"
+    );
     let denied: Vec<_> = world
         .proxy
         .calls()

@@ -60,7 +60,7 @@ async fn start() -> Result<Cluster> {
         options.arguments = all.map(|&argument| argument.to_owned()).collect();
         Operator::start(&options)
     };
-    let mut leader = replica(&["--namespace=empty"])?;
+    let mut leader = replica(&["--namespace=empty", "--cluster-id=c"])?;
     let says = |expected: &'static str| move |_, body: &str| body.contains(expected);
     leader.wait_readyz(TIMEOUT, says("ok: leader")).await?;
     let address = format!("127.0.0.1:{}", testbed::ports::free_port()?);
@@ -74,6 +74,13 @@ async fn start() -> Result<Cluster> {
     };
     cluster.tell("web", "shop", &statuses::well()).await?;
     cluster.tell("other", "forum", &statuses::well()).await?;
+    let token = cluster.token("everywhere", &[]).await?;
+    wait::until("the page's list", TIMEOUT, || async {
+        let (status, body) = cluster.get("/api/apps", &token).await?;
+        let listed = status == 200 && body.contains("forum");
+        Ok(Seen::when(listed, format!("{status} {body}")))
+    })
+    .await?;
     Ok(cluster)
 }
 

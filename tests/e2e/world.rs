@@ -2,6 +2,7 @@
 
 mod beside;
 mod candidate;
+mod tenants;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

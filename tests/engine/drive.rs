@@ -164,6 +164,7 @@ impl Driver {
                 return remains;
             }
             let wanted = remains.unwrap_or_else(|| wanted.clone());
+            let wanted = topology::with_own_rights(app, wanted, seen);
             let (wanted, decided) = rollout::stage(app, wanted, seen, &self.probed);
             *rollout.lock().unwrap() = Some(decided);
             Some(wanted)

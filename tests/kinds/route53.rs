@@ -381,3 +381,76 @@ async fn a_validation_record_goes_only_with_all_data_and_if_nobody_else_needs_it
         .expect("it can be deleted");
     subject.delete(&wanted).await;
 }
+
+/// Makes both records of each app, and looks at them in a settled pass of each; how many calls that took.
+async fn calls_of_settled(apps: usize) -> usize {
+    let (account, proxy) = Account::strict(|config| config.page_size = 100).await;
+    let zone = make_zone(&account, "example.com").await;
+    let record = |app: usize, kind: &str| {
+        let domain = format!("app-{app}.example.com");
+        let mut wanted = alias(&zone, kind);
+        wanted.name = domain.as_str().into();
+        (
+            ResourceId::global("route53_record", format!("{domain}/{kind}")),
+            value(&wanted),
+        )
+    };
+    for app in 0..apps {
+        for purpose in ["A", "AAAA"] {
+            let (id, wanted) = record(app, purpose);
+            let made = kind().create(&account.pass(), &id, &wanted).await;
+            made.expect("it can be made");
+        }
+    }
+    proxy.clear_calls();
+    for app in 0..apps {
+        let pass = account.believing_pass_of(&format!("app-{app}"));
+        for purpose in ["A", "AAAA"] {
+            let (id, wanted) = record(app, purpose);
+            let hint = Hint {
+                known_id: None,
+                wanted: Some(wanted),
+            };
+            let seen = kind().observe(&pass, &id, hint).await;
+            assert!(matches!(seen, Observed::Present(_)), "{id}: {seen:?}");
+        }
+    }
+    let lists = proxy.calls();
+    lists
+        .iter()
+        .filter(|call| call.operation == "ListResourceRecordSets")
+        .count()
+}
+
+#[tokio::test]
+async fn settled_apps_of_a_zone_cost_as_many_calls_as_one() {
+    assert_eq!(calls_of_settled(1).await, 1);
+    assert_eq!(calls_of_settled(12).await, 1);
+}
+
+#[tokio::test]
+async fn a_write_of_ours_is_seen_at_once_and_anothers_by_whoever_decides() {
+    let (account, _proxy) = Account::strict(|config| config.page_size = 100).await;
+    let zone = make_zone(&account, "example.com").await;
+    let (id, wanted) = (record_id("A"), value(&alias(&zone, "A")));
+    let hint = || Hint {
+        known_id: None,
+        wanted: Some(wanted.clone()),
+    };
+    let believing = account.believing_pass_of("blog");
+    assert_eq!(
+        kind().observe(&believing, &id, hint()).await,
+        Observed::Absent
+    );
+    let made = kind().create(&account.pass(), &id, &wanted).await;
+    made.expect("it can be made");
+    let believing = account.believing_pass_of("blog");
+    let seen = kind().observe(&believing, &id, hint()).await;
+    assert!(matches!(seen, Observed::Present(_)), "{seen:?}");
+    put(&account, &zone, DOMAIN, "A", "192.0.2.1").await;
+    let seen = kind().observe(&account.pass(), &id, hint()).await;
+    match seen {
+        Observed::Present(live) => assert!(matches!(live.owner, Owner::Other(_))),
+        other => panic!("it is there: {other:?}"),
+    }
+}

@@ -85,6 +85,11 @@ impl Account {
         Pass::new(self.aws.clone(), owner("shop"), false)
     }
 
+    /// A pass for an app that believes what was read for others.
+    pub fn believing_pass_of(&self, app: &str) -> Pass {
+        Pass::new(self.aws.clone(), owner(app), false).believing()
+    }
+
     /// Calls to a service by hand, as in `account.clients(PRIMARY).s3`.
     pub fn clients(&self, region: &str) -> Arc<multiregion::aws::Clients> {
         self.aws.clients(region)

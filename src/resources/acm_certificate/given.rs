@@ -1,13 +1,18 @@
 //! A certificate that the user names by its ARN: read, and refused with what to do where CloudFront would not take it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_acm::types;
 
-use super::{Config, describe, seen};
+use super::{Config, detail_of, pairs, read_tags, seen};
 use crate::aws::{Pass, US_EAST_1};
-use crate::model::{Failure, FailureKind, Phase, ResourceId};
-use crate::resources::{Seen, found};
+use crate::model::{Failure, FailureKind, Owner, Phase, ResourceId};
+use crate::resources::{Seen, Tags, found};
+
+/// For so long quick passes go by the tags that were read last: by them nothing comes to be another's from one pass to
+/// the next.
+const TAGS_KEPT: Duration = Duration::from_secs(3600);
 
 /// Whether `id` names a certificate by its ARN.
 pub(super) fn is_given(id: &ResourceId) -> bool {
@@ -26,7 +31,7 @@ pub(super) async fn observe(
             "{arn} is in {region}; CloudFront reads certificates in us-east-1 only: request or import it there"
         )));
     }
-    let Some(detail) = found(describe(pass, arn).await)? else {
+    let Some(detail) = found(detail_of(pass, arn).await)? else {
         return Err(unfit(format!(
             "{arn} does not exist; correct domain.certificateARN, or leave it out to have one requested"
         )));
@@ -50,8 +55,32 @@ pub(super) async fn observe(
             )));
         }
         seen.config.domain_name = domain_name;
+        not_anothers(pass, arn).await?;
     }
     Ok(Some(seen))
+}
+
+/// A certificate that the operator requested for another app goes with that app, and is not lent.
+async fn not_anothers(pass: &Pass, arn: &str) -> Result<(), Failure> {
+    let key = format!("acm:tags/{arn}");
+    let known = pass.aws().recall::<Tags>(&key, TAGS_KEPT);
+    let tags = match known.filter(|_| !pass.every_facet()) {
+        Some(known) => known.as_ref().clone(),
+        None => read_tags(pass, arn).await?,
+    };
+    let owner = pass.owner_by_tags(pairs(&tags));
+    pass.aws().remember(key, tags);
+    match owner {
+        Owner::Other(other) => Err(Failure {
+            kind: FailureKind::Foreign,
+            operation: "acm:ListTagsForCertificate".into(),
+            code: "CertificateOfAnother".into(),
+            message: format!(
+                "{arn} was requested for {other}; name another one, or leave domain.certificateARN out to have one requested"
+            ),
+        }),
+        Owner::Ours | Owner::Nobody => Ok(()),
+    }
 }
 
 fn unfit(message: String) -> Failure {

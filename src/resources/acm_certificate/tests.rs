@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::FailureKind;
 use crate::resources::testing::{Answer, Asked, Asks, owner, recording};
 
 const DOMAIN: &str = "shop.example.com";
@@ -55,6 +56,10 @@ fn acm(list: Vec<Value>, more: Value) -> impl Fn(&Asked) -> Answer + Send + Sync
             "ListTagsForCertificate" => {
                 let tags = if name.starts_with("ours") {
                     owner().tags()
+                } else if name.starts_with("theirs") {
+                    let mut other = owner();
+                    other.name = "blog".into();
+                    other.tags()
                 } else {
                     Tags::new()
                 };
@@ -196,4 +201,49 @@ async fn a_new_one_that_acm_does_not_know_yet_is_pending() {
     let body: Value = serde_json::from_str(&asks[0].body).expect("ACM speaks JSON");
     let token = body["IdempotencyToken"].as_str().unwrap_or_default();
     assert_eq!(token.len(), 32, "as long as ACM allows");
+}
+
+#[tokio::test]
+async fn a_given_one_that_was_requested_for_another_app_is_refused_by_every_pass() {
+    let (pass, _) = recording(true, acm(vec![], json!({"Status": "ISSUED"})));
+    let look = async |pass: &Pass, name: &str| {
+        let hint = Hint {
+            known_id: None,
+            wanted: Some(Config {
+                domain_name: DOMAIN.into(),
+                tags: None,
+            }),
+        };
+        let given = ResourceId::new("acm_certificate", US_EAST_1, arn(name));
+        Certificate::observe(pass, &given, hint).await
+    };
+    for name in ["nobodys", "ours"] {
+        let seen = look(&pass, name).await.expect("it is taken");
+        assert_eq!(seen.expect("it is there").phase, Phase::Ready);
+    }
+    let quick = Pass::new(pass.aws().clone(), owner(), false);
+    for pass in [&pass, &quick] {
+        let refused = look(pass, "theirs").await.expect_err("it is another's");
+        assert_eq!(refused.kind, FailureKind::Foreign);
+        assert!(refused.message.contains("blog"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_issued_one_is_described_once_as_long_as_it_is_listed_as_issued() {
+    let list = vec![summary("ours", "ISSUED", 10)];
+    let (pass, asks) = recording(false, acm(list, json!({"Status": "ISSUED"})));
+    let pass = pass.believing();
+    for _ in 0..3 {
+        assert!(observe(&pass, Some("ours")).await.is_some());
+    }
+    assert_eq!(targets(&asks), ["ListCertificates", "DescribeCertificate"]);
+    // Of one that is not, more may become known with each look.
+    let list = vec![summary("ours", "PENDING_VALIDATION", 10)];
+    let (pass, asks) = recording(false, acm(list, json!({"Status": "ISSUED"})));
+    let pass = pass.believing();
+    for _ in 0..3 {
+        assert!(observe(&pass, Some("ours")).await.is_some());
+    }
+    assert_eq!(targets(&asks).len(), 4);
 }

@@ -6,6 +6,7 @@ use aws_sdk_cloudfront::types;
 
 use super::{Access, Behavior, Config, Origin, OriginGroup, PathBehavior, Routing, Viewer};
 use crate::model::Input;
+use crate::resources::cloudfront::COMPLETE;
 use crate::resources::{Tags, cloudfront_function};
 
 /// How an origin names an access identity.
@@ -39,6 +40,27 @@ pub(super) fn read(config: &types::DistributionConfig) -> Config {
         web_acl_arn: present(config.web_acl_id()).map(str::to_owned),
         tags: Tags::new(),
     }
+}
+
+/// What a list tells of a distribution, as the configuration that it is of; without what is not managed.
+pub(super) fn summarised(item: &types::DistributionSummary) -> types::DistributionConfig {
+    types::DistributionConfig::builder()
+        .caller_reference("")
+        .comment(item.comment())
+        .enabled(item.enabled())
+        .price_class(item.price_class().clone())
+        .is_ipv6_enabled(item.is_ipv6_enabled())
+        .http_version(item.http_version().clone())
+        .web_acl_id(item.web_acl_id())
+        .set_aliases(item.aliases().cloned())
+        .set_viewer_certificate(item.viewer_certificate().cloned())
+        .set_custom_error_responses(item.custom_error_responses().cloned())
+        .set_origins(item.origins().cloned())
+        .set_origin_groups(item.origin_groups().cloned())
+        .set_default_cache_behavior(item.default_cache_behavior().cloned())
+        .set_cache_behaviors(item.cache_behaviors().cloned())
+        .build()
+        .expect(COMPLETE)
 }
 
 /// CloudFront answers an empty element for what is not set.

@@ -402,3 +402,85 @@ async fn none_with_our_comment_is_none() {
     ];
     assert_eq!(found_in_list(pages, Tags::new()).await, None);
 }
+
+/// The same distribution as a list has it.
+fn whole_summary(comment: &str, more: &str) -> String {
+    let text = CONFIG.replace('\n', "");
+    let (_, rest) = text.split_once('>').expect("an element");
+    let config = rest.trim_end().trim_end_matches("</DistributionConfig>");
+    let before = config.find("<Comment>").expect("a comment");
+    let after = config.find("</Comment>").expect("its end") + "</Comment>".len();
+    format!(
+        "<DistributionSummary><Id>{ID}</Id><ARN>{ARN}</ARN><Status>Deployed</Status><LastModifiedTime>\
+         2026-01-01T00:00:00Z</LastModifiedTime><DomainName>d111111abcdef8.cloudfront.net</DomainName>{}<Comment>{comment}\
+         </Comment>{}{more}</DistributionSummary>",
+        &config[..before],
+        &config[after..],
+    )
+}
+
+fn listing(summary: &str) -> Answer {
+    Answer::new(
+        200,
+        format!(
+            "<DistributionList><Marker/><MaxItems>100</MaxItems><IsTruncated>false</IsTruncated><Quantity>1</Quantity>\
+             <Items>{summary}</Items></DistributionList>"
+        ),
+    )
+}
+
+async fn believed(summary: String) -> (Option<Seen<Config>>, Asks) {
+    let (pass, asks) = recording(false, move |asked: &Asked| {
+        if asked.path.ends_with("/distribution") {
+            listing(&summary)
+        } else {
+            Answer::enveloped_error(404, "NoSuchDistribution", "none")
+        }
+    });
+    let pass = pass.believing();
+    let hint = Hint {
+        known_id: Some(ID.into()),
+        wanted: None,
+    };
+    let seen = Distribution::observe(&pass, &id(), hint).await;
+    (seen.expect("it is read"), asks)
+}
+
+async fn observe_by_id() -> Seen<Config> {
+    let (pass, _) = recording(
+        false,
+        cloudfront(CONFIG.replace("<Comment>", &format!("<Comment>{}", owner().comment()))),
+    );
+    let hint = Hint {
+        known_id: Some(ID.into()),
+        wanted: None,
+    };
+    let seen = Distribution::observe(&pass, &id(), hint).await;
+    seen.expect("it is read").expect("it is there")
+}
+
+#[tokio::test]
+async fn a_list_tells_all_that_is_managed_but_the_tags() {
+    let (seen, asks) = believed(whole_summary(
+        &owner().comment(),
+        "<Staging>false</Staging>",
+    ))
+    .await;
+    let seen = seen.expect("it is there");
+    let by_id = observe_by_id().await;
+    assert_eq!(seen.config, by_id.config);
+    assert_eq!(seen.phase, by_id.phase);
+    assert_eq!(seen.outputs, by_id.outputs);
+    assert_eq!(seen.unread, BTreeSet::from(["tags"]));
+    assert_eq!(seen.outputs["domain_name"], "d111111abcdef8.cloudfront.net");
+    assert_eq!(asks.lock().expect("no test panics with it").len(), 1);
+}
+
+#[tokio::test]
+async fn what_the_list_has_under_another_comment_is_not_taken_from_it() {
+    let (seen, asks) = believed(whole_summary("mine", "<Staging>false</Staging>")).await;
+    assert_eq!(seen, None);
+    let asks = asks.lock().expect("no test panics with it");
+    let by_id = format!("/distribution/{ID}");
+    assert!(asks.iter().any(|asked| asked.path.ends_with(&by_id)));
+}

@@ -4,19 +4,16 @@
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use aws_sdk_route53::types;
 use tokio::sync::oneshot;
 
 use super::place::{Place, forget};
 use crate::aws::Pass;
+use crate::aws::shared::CHANGES_FOLLOWED;
 use crate::model::{Failure, FailureKind, GLOBAL, Phase, ResourceId};
 use crate::resources::route53::bare;
 use crate::resources::{found, incomplete};
-
-/// A change is in force within a minute; one that is not by then is no longer asked for.
-const FOLLOWED: Duration = Duration::from_secs(600);
 
 /// The changes of a pass to one zone that are not sent yet.
 #[derive(Default)]
@@ -102,7 +99,10 @@ async fn send(pass: &Pass, zone_id: &str, waiting: Vec<Waiting>) {
 
 /// Whether the record's last change is in force everywhere. What a process does not remember it takes to be so.
 pub(super) async fn phase(pass: &Pass, place: &Place) -> Result<Phase, Failure> {
-    let Some(change_id) = pass.aws().recall::<String>(&change_key(place), FOLLOWED) else {
+    let Some(change_id) = pass
+        .aws()
+        .recall::<String>(&change_key(place), CHANGES_FOLLOWED)
+    else {
         return Ok(Phase::Ready);
     };
     let ask = async {

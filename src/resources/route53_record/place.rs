@@ -1,12 +1,12 @@
 //! Where a record is: by its wanted configuration, by the id it had before, or found anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aws_sdk_route53::types;
 
 use super::{Config, Target, VALIDATION, answer};
-use crate::aws::Pass;
+use crate::aws::{Pass, shared};
 use crate::model::{Failure, FailureKind, GLOBAL, Input, ResourceId};
 use crate::resources::route53::{bare, forget_zones, plain, public_zones};
 use crate::resources::{Hint, acm_certificate, cloudfront_distribution};
@@ -114,11 +114,30 @@ async fn anew(pass: &Pass, id: &ResourceId) -> Result<Option<Place>, Failure> {
     Ok(None)
 }
 
-/// The first records of a zone from a domain on.
+/// Records of a zone from one on.
 struct Page {
     records: Vec<types::ResourceRecordSet>,
-    /// Whether all that comes behind the domain is in it.
-    whole: bool,
+    /// Where the next page begins; `None` where nothing comes behind this one.
+    next: Option<Start>,
+}
+
+/// Where a page begins.
+#[derive(Default)]
+struct Start {
+    name: Option<String>,
+    kind: Option<types::RrType>,
+    /// Of several sets of one name and type.
+    identifier: Option<String>,
+}
+
+impl Start {
+    fn at(name: &str, kind: Option<types::RrType>) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            kind,
+            identifier: None,
+        }
+    }
 }
 
 /// Key of the page in [`Pass::once`].
@@ -135,6 +154,7 @@ fn domain(id: &ResourceId) -> &str {
 /// Drops what was read of the records around `id`, after a change.
 pub(super) async fn forget(pass: &Pass, id: &ResourceId, zone_id: &str) {
     pass.forget(&page_key(id, zone_id)).await;
+    pass.changed(&shared::RECORDS, zone_id);
 }
 
 /// The record at `place`, whatever it answers.
@@ -147,6 +167,18 @@ pub(super) async fn look_up(
     id: &ResourceId,
     place: &Place,
 ) -> Result<Option<types::ResourceRecordSet>, Failure> {
+    match Box::pin(whole_zone(pass, &place.zone_id)).await {
+        Err(failure) if failure.kind == FailureKind::NotFound => {
+            forget_zones(pass);
+            return Ok(None);
+        }
+        Err(failure) => return Err(failure),
+        Ok(Some(zone)) => {
+            let key = (place.name.clone(), place.kind.clone());
+            return Ok(zone.get(&key).cloned());
+        }
+        Ok(None) => {}
+    }
     let domain = plain(domain(id));
     let find = |page: &Page| {
         page.records
@@ -154,7 +186,7 @@ pub(super) async fn look_up(
             .find(|record| plain(record.name()) == place.name && *record.r#type() == kind(place))
             .cloned()
     };
-    let fetch = list(pass, &place.zone_id, &domain, None);
+    let fetch = list(pass, &place.zone_id, Start::at(&domain, None));
     let page: Arc<Page> = match pass.once(&page_key(id, &place.zone_id), fetch).await {
         Err(failure) if failure.kind == FailureKind::NotFound => {
             forget_zones(pass);
@@ -163,10 +195,11 @@ pub(super) async fn look_up(
         page => page?,
     };
     let record = find(&page);
-    if record.is_some() || page.whole && place.name.ends_with(&domain) {
+    if record.is_some() || page.next.is_none() && place.name.ends_with(&domain) {
         return Ok(record);
     }
-    let page = list(pass, &place.zone_id, &place.name, Some(kind(place))).await?;
+    let start = Start::at(&place.name, Some(kind(place)));
+    let page = list(pass, &place.zone_id, start).await?;
     Ok(find(&page))
 }
 
@@ -174,25 +207,48 @@ fn kind(place: &Place) -> types::RrType {
     place.kind.as_str().into()
 }
 
-async fn list(
-    pass: &Pass,
-    zone_id: &str,
-    from_name: &str,
-    from_type: Option<types::RrType>,
-) -> Result<Page, Failure> {
+/// A zone's records by name and type.
+type Zone = HashMap<(String, String), types::ResourceRecordSet>;
+
+/// The zone as it was read for all its apps, where a pass believes that.
+async fn whole_zone(pass: &Pass, zone_id: &str) -> Result<Option<Arc<Zone>>, Failure> {
+    let fetch = |most: usize| async move {
+        let (mut zone, mut start) = (Zone::new(), Start::default());
+        for _ in 0..most {
+            let page = list(pass, zone_id, start).await?;
+            for record in page.records {
+                let key = (plain(record.name()), record.r#type().as_str().to_owned());
+                zone.entry(key).or_insert(record);
+            }
+            let Some(next) = page.next else {
+                return Ok(Some(zone));
+            };
+            start = next;
+        }
+        Ok(None)
+    };
+    pass.listed(&shared::RECORDS, zone_id, fetch).await
+}
+
+async fn list(pass: &Pass, zone_id: &str, start: Start) -> Result<Page, Failure> {
     let clients = pass.clients(GLOBAL);
     let list = clients
         .route53
         .list_resource_record_sets()
         .hosted_zone_id(zone_id)
-        .start_record_name(from_name)
-        .set_start_record_type(from_type)
+        .set_start_record_name(start.name)
+        .set_start_record_type(start.kind)
+        .set_start_record_identifier(start.identifier)
         .send();
     let page = pass
         .call("route53", "ListResourceRecordSets", GLOBAL, list)
         .await?;
     Ok(Page {
-        whole: !page.is_truncated(),
+        next: page.is_truncated.then_some(Start {
+            name: page.next_record_name,
+            kind: page.next_record_type,
+            identifier: page.next_record_identifier,
+        }),
         records: page.resource_record_sets,
     })
 }

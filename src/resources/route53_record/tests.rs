@@ -235,3 +235,68 @@ async fn a_change_is_followed_until_it_is_in_force() {
         assert_eq!(calls, expected, "the change, the list, one question");
     }
 }
+
+/// A zone in two pages, whose second one begins at a set of several of a name.
+fn zone(asked: &Asked) -> Answer {
+    if asked.has("identifier") {
+        return page(
+            &alias("A", "", "Z2FDTNDATAQYW2", "d111111abcdef8.cloudfront.net."),
+            false,
+        );
+    }
+    Answer::new(
+        200,
+        format!(
+            "<ListResourceRecordSetsResponse><ResourceRecordSets>{}</ResourceRecordSets><IsTruncated>true</IsTruncated>\
+             <NextRecordName>example.com.</NextRecordName><NextRecordType>TXT</NextRecordType><NextRecordIdentifier>two\
+             </NextRecordIdentifier><MaxItems>300</MaxItems></ListResourceRecordSetsResponse>",
+            value("example.com.", "NS", &["ns-1.awsdns-00.com."])
+        ),
+    )
+}
+
+#[tokio::test]
+async fn a_zone_is_listed_once_for_many_apps_and_not_at_all_for_few_if_it_is_long() {
+    let (pass, asks) = recording(false, zone);
+    let aws = pass.aws().clone();
+    let calls = || asks.lock().expect("no test panics with it").len();
+    let look = async |app: usize| {
+        let mut owner = pass.owner().clone();
+        owner.name = format!("app-{app}");
+        let pass = crate::aws::Pass::new(aws.clone(), owner, false).believing();
+        let hint = Hint {
+            known_id: None,
+            wanted: Some(wanted("A")),
+        };
+        let seen = Record::observe(&pass, &id("A"), hint).await;
+        seen.expect("it is read").is_some()
+    };
+    // One page is what its own records cost it, and the zone has more.
+    assert!(
+        !look(0).await,
+        "the canned page from the domain on has none"
+    );
+    assert_eq!(calls(), 3, "a page of the zone, and two of its own");
+    for app in 0..9 {
+        look(app).await;
+    }
+    let before = calls();
+    assert!(look(9).await, "for ten, two pages are worth it");
+    assert_eq!(calls(), before + 2);
+    for app in 0..10 {
+        assert!(look(app).await);
+    }
+    assert_eq!(calls(), before + 2, "it is read");
+    // A pass that decides reads it itself.
+    let (fresh, hint) = (
+        crate::aws::Pass::new(aws.clone(), pass.owner().clone(), true),
+        Hint {
+            known_id: None,
+            wanted: Some(wanted("A")),
+        },
+    );
+    Record::observe(&fresh, &id("A"), hint)
+        .await
+        .expect("it is read");
+    assert!(calls() > before + 2);
+}

@@ -118,13 +118,49 @@ async fn what_aws_adds_and_reorders_is_no_difference() {
 }
 
 #[tokio::test]
-async fn a_quick_look_is_three_calls() {
-    let (pass, asks) = recording(false, |asked| as_wanted(asked, ""));
+async fn a_quick_look_is_the_policy_and_where_it_is_replicated_the_versioning() {
+    let policy = |asked: &Asked| match asked {
+        asked if asked.has("policy") => Answer::xml_error(404, "NoSuchBucketPolicy", "none"),
+        asked => as_wanted(asked, ""),
+    };
+    for (heartbeat_days, calls) in [(Some(1), 2), (None, 1)] {
+        let (pass, asks) = recording(false, policy);
+        let mut wanted = config();
+        wanted.lifecycle.heartbeat_days = heartbeat_days;
+        let hint = Hint {
+            known_id: None,
+            wanted: Some(wanted),
+        };
+        let seen = Bucket::observe(&pass, &id("us-east-1"), hint).await;
+        let seen = seen.expect("answers").expect("a bucket");
+        let asks = asked(&asks);
+        assert_eq!(asks.len(), calls);
+        assert_eq!(asks[0].header("x-amz-expected-bucket-owner"), ACCOUNT);
+        let slow = BTreeSet::from(SLOW);
+        assert_eq!(seen.unread.contains("versioning"), calls == 1);
+        assert!(seen.unread.is_superset(&slow));
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_whose_policy_does_not_tell_is_looked_at_as_ever() {
+    let (pass, asks) = recording(false, |asked| match asked {
+        asked if asked.has("policy") => Answer::xml_error(403, "AccessDenied", "denied"),
+        asked => as_wanted(asked, ""),
+    });
     let seen = observe(&pass, "us-east-1").await;
     let seen = seen.expect("answers").expect("a bucket");
-    assert_eq!(asked(&asks).len(), 3);
+    assert_eq!(asked(&asks).len(), 4);
     let unread: Vec<&str> = seen.unread.into_iter().collect();
     assert_eq!(unread, ["encryption", "lifecycle", "object_ownership"]);
+    let (pass, _) = recording(false, |_| {
+        Answer::xml_error(404, "NoSuchBucket", "no such bucket")
+    });
+    let seen = observe(&pass, "us-east-1").await;
+    assert_eq!(
+        seen.map_err(|failure| failure.kind),
+        Err(FailureKind::NotFound)
+    );
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ fn config() -> Config {
             ("multiregion-primary".into(), statements("dynamodb:GetItem")),
             ("multiregion-dr".into(), statements("dynamodb:PutItem")),
         ]),
+        permissions_boundary: None,
         tags: tags(),
     }
 }
@@ -55,6 +56,33 @@ async fn a_role_is_made_changed_and_taken_away() {
     role.update(&changed).await;
 
     role.delete(&changed).await;
+}
+
+#[tokio::test]
+async fn a_boundary_is_put_on_a_role_and_one_that_is_not_wanted_is_left_alone() {
+    let account = Account::new().await;
+    let role = role(&account);
+    let iam = &account.clients(PRIMARY).iam;
+    let mut arns = Vec::new();
+    for name in ["apps", "others"] {
+        let create = iam
+            .create_policy()
+            .policy_name(name)
+            .policy_document(THEIRS);
+        let policy = create.send().await.expect("it is made").policy;
+        arns.push(policy.and_then(|policy| policy.arn));
+    }
+    let mut bounded = config();
+    bounded.permissions_boundary.clone_from(&arns[0]);
+    role.create(&bounded).await;
+    bounded.permissions_boundary.clone_from(&arns[1]);
+    role.update(&bounded).await;
+
+    let live = role.live(&config()).await;
+    assert_eq!(differences(&config(), &live), []);
+    let other = serde_json::to_value(&arns[1]).expect("plain data");
+    assert_eq!(live.config["permissions_boundary"], other);
+    role.delete(&bounded).await;
 }
 
 #[tokio::test]

@@ -154,6 +154,7 @@ async fn nothing_is_asked_of_a_function_that_aws_is_busy_with() {
     let of_role = iam_role::Config {
         trusted_services: ["lambda.amazonaws.com".into()].into(),
         inline_policies: BTreeMap::new(),
+        permissions_boundary: None,
         tags: tags(),
     };
     let role = Subject::new(&account, role).try_create(&of_role).await;

@@ -87,11 +87,41 @@ pub(crate) async fn handle(exchange: &Exchange<'_>) -> Outcome {
         | "GetDistributionConfig"
         | "DescribeKeyValueStore"
         | "UpdateKeyValueStore" => Ok(shown(exchange, exchange.forward().await?)),
+        "ListDistributions" => {
+            let answer = with_groups(exchange, exchange.forward().await?).await?;
+            Ok(shown(exchange, answer))
+        }
         operation if operation.starts_with("List") => {
             Ok(shown(exchange, exchange.forward().await?))
         }
         _ => exchange.forward().await,
     }
+}
+
+/// A list of distributions with their origin groups, which the emulator leaves out.
+async fn with_groups(exchange: &Exchange<'_>, answer: Answer) -> Outcome {
+    let Some(mut list) = xml::parse(answer.body()).filter(|_| answer.status().is_success()) else {
+        return Ok(answer);
+    };
+    let Some(items) = list.get_mut_child("Items") else {
+        return Ok(answer);
+    };
+    for summary in items
+        .children
+        .iter_mut()
+        .filter_map(XMLNode::as_mut_element)
+    {
+        let id = xml::text_at(summary, &["Id"]);
+        let path = format!("/2020-05-31/distribution/{id}/config");
+        let config = exchange
+            .get_xml(Service::CloudFront, "us-east-1", &path)
+            .await?;
+        if let Some(groups) = config.and_then(|mut config| config.take_child("OriginGroups")) {
+            summary.take_child("OriginGroups");
+            summary.children.push(XMLNode::Element(groups));
+        }
+    }
+    Ok(with_body(answer, xml::render(&list)))
 }
 
 /// A caller reference is used once: a repeated one is an error, whatever the config (the emulator answers the first

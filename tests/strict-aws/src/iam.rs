@@ -177,6 +177,8 @@ fn check_permissions(document: &str) -> Result<(), Refusal> {
 fn reads_changed(exchange: &Exchange<'_>) -> Vec<String> {
     let role = encode(exchange.parameter("RoleName"));
     let read = |action: &str| format!("Action={action}&RoleName={role}");
+    // It names no role, and tells of all.
+    let all = "Action=GetAccountAuthorizationDetails&RoleName=".to_owned();
     match exchange.operation {
         "CreateRole"
         | "DeleteRole"
@@ -184,13 +186,14 @@ fn reads_changed(exchange: &Exchange<'_>) -> Vec<String> {
         | "UpdateAssumeRolePolicy"
         | "TagRole"
         | "UntagRole" => {
-            vec![read("GetRole"), read("ListRoleTags")]
+            vec![read("GetRole"), read("ListRoleTags"), all]
         }
         "PutRolePolicy" | "DeleteRolePolicy" => {
             let policy = encode(exchange.parameter("PolicyName"));
             vec![
                 format!("{}&PolicyName={policy}", read("GetRolePolicy")),
                 read("ListRolePolicies"),
+                all,
             ]
         }
         "AttachRolePolicy" | "DetachRolePolicy" => vec![read("ListAttachedRolePolicies")],
@@ -242,6 +245,7 @@ fn paged(exchange: &Exchange<'_>, answer: Answer) -> Answer {
         "ListRolePolicies" => "PolicyNames",
         "ListAttachedRolePolicies" => "AttachedPolicies",
         "ListRoles" => "Roles",
+        "GetAccountAuthorizationDetails" => "RoleDetailList",
         "ListRoleTags" => "Tags",
         _ => return answer,
     };

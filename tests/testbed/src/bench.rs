@@ -3,13 +3,14 @@
 //! The emulator is plain (no delays, no limits), so that the figures are the operator's own; the proxy before it counts
 //! the calls and serves the origin access identities that the emulator lacks.
 
+mod sharing;
 mod watching;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use strict_aws::Config;
 use testbed::wait::{self, Seen};
 use testbed::{paths, setup};
@@ -80,6 +81,7 @@ pub async fn run(apps: usize) -> Result<()> {
         "resident memory with one app: {}",
         memory(&stack)?
     ));
+    sharing::run(&stack, &app, &mut show).await?;
 
     watching::run(&stack, &app, &mut show).await?;
 
@@ -155,6 +157,19 @@ async fn one_pass(stack: &Stack, app: &App, token: &str) -> Result<Pass> {
 
 /// Apps of the smallest kind, all at once.
 async fn many_apps(stack: &Stack, namespace: &str, apps: usize) -> Result<()> {
+    apply_apps(stack, namespace, "bench", apps, None)
+        .await
+        .map(drop)
+}
+
+/// Apps of the smallest kind and their names, ready; with names in `zone` where there is one.
+async fn apply_apps(
+    stack: &Stack,
+    namespace: &str,
+    prefix: &str,
+    apps: usize,
+    zone: Option<&str>,
+) -> Result<Vec<String>> {
     let read = ["create", "--dry-run=client", "-o", "json", "-f"];
     let sample = text(&paths::repository().join("deploy/samples/minimal.yaml"));
     let kube = &stack.control_plane;
@@ -166,7 +181,11 @@ async fn many_apps(stack: &Stack, namespace: &str, apps: usize) -> Result<()> {
     let mut names = Vec::new();
     let mut manifests = String::new();
     for number in 0..apps {
-        let name = format!("bench-{number}");
+        let name = format!("{prefix}-{number}");
+        if let Some(zone) = zone {
+            object["spec"]["domain"] =
+                json!({"name": format!("{name}.{zone}"), "hostedZone": zone});
+        }
         object["metadata"]["name"] = Value::from(name.clone());
         object["metadata"]["namespace"] = Value::from(namespace);
         manifests.push_str(&format!("---\n{object}\n"));
@@ -181,7 +200,7 @@ async fn many_apps(stack: &Stack, namespace: &str, apps: usize) -> Result<()> {
         wait.extend(names.iter().map(String::as_str));
         kube.kubectl_ok(&wait, None).await?;
     }
-    Ok(())
+    Ok(names)
 }
 
 async fn wait_ready(stack: &Stack, app: &App) -> Result<()> {

@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let result = match Arguments::parse().command {
-        Command::Setup => up::setup().await,
+        Command::Setup => up::setup_everything().await,
         Command::Up { detach: false } => up::attached().await,
         Command::Up { detach: true } => up::detached().await,
         Command::Down => up::down().await,

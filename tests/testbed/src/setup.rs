@@ -1,5 +1,8 @@
 //! What has to be built and installed once, into the cache: the control plane's programs and the local AWS.
 
+mod charting;
+mod go;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,20 +11,31 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use tokio::sync::OnceCell;
 
+use self::go::{GoBuild, Program};
 use crate::paths;
+
+pub use self::charting::{ChartTools, chart_tools, ensure_chart_tools};
 
 /// One line of progress at a time. Called from a thread that may block.
 pub type Progress = dyn Fn(&str) + Send + Sync;
 
-/// The Go packages, with what a build of each takes on two cores when it comes after those before it.
-const PROGRAMS: [(&str, &str, &str); 3] = [
-    ("etcd", "go.etcd.io/etcd/server/v3", "about 1 min"),
-    ("kubectl", "k8s.io/kubernetes/cmd/kubectl", "about 1 min"),
-    (
-        "kube-apiserver",
-        "k8s.io/kubernetes/cmd/kube-apiserver",
-        "about 3 min",
-    ),
+/// The programs of `tools/control-plane`.
+const CONTROL_PLANE: [Program; 3] = [
+    Program {
+        name: "etcd",
+        package: "go.etcd.io/etcd/server/v3",
+        takes: "about 1 min",
+    },
+    Program {
+        name: "kubectl",
+        package: "k8s.io/kubernetes/cmd/kubectl",
+        takes: "about 1 min",
+    },
+    Program {
+        name: "kube-apiserver",
+        package: "k8s.io/kubernetes/cmd/kube-apiserver",
+        takes: "about 3 min",
+    },
 ];
 
 /// The programs that everything else here runs.
@@ -69,25 +83,13 @@ fn ensure_blocking(progress: &Progress) -> Result<Tools> {
         .map(PathBuf::from);
     let control_plane = match &assets {
         Some(_) => None,
-        None => Some(ControlPlaneBuild::new(&cache)?),
+        None => Some(control_plane_build(&cache)?),
     };
     let local_aws = LocalAwsInstallation::new(&cache)?;
 
-    let all_there = || {
-        local_aws.is_done()
-            && control_plane
-                .as_ref()
-                .is_none_or(ControlPlaneBuild::is_done)
-    };
+    let all_there = || local_aws.is_done() && control_plane.as_ref().is_none_or(GoBuild::is_done);
     if !all_there() {
-        std::fs::create_dir_all(&cache).with_context(|| format!("making {}", cache.display()))?;
-        let lock_path = cache.join("setup.lock");
-        let lock =
-            File::create(&lock_path).with_context(|| format!("opening {}", lock_path.display()))?;
-        if lock.try_lock().is_err() {
-            progress("waiting for another process that is setting up …");
-            lock.lock().context("locking the cache")?;
-        }
+        let _lock = lock(&cache, progress)?;
         if let Some(control_plane) = control_plane.as_ref().filter(|build| !build.is_done()) {
             control_plane.run(progress)?;
         }
@@ -97,7 +99,7 @@ fn ensure_blocking(progress: &Progress) -> Result<Tools> {
     }
 
     let binaries = assets.unwrap_or_else(|| cache.join("bin"));
-    let missing = missing_programs(&binaries);
+    let missing = go::missing(&binaries, &CONTROL_PLANE);
     if !missing.is_empty() {
         bail!(
             "there is no {} in {}",
@@ -126,80 +128,14 @@ fn check_tools() -> Result<()> {
     bail!("{}", String::from_utf8_lossy(&output.stderr).trim())
 }
 
-fn missing_programs(directory: &Path) -> Vec<&'static str> {
-    PROGRAMS
-        .iter()
-        .map(|(name, ..)| *name)
-        .filter(|name| !directory.join(name).is_file())
-        .collect()
-}
-
-/// The programs of `tools/control-plane`, built into `bin`.
-struct ControlPlaneBuild {
-    module: PathBuf,
-    binaries: PathBuf,
-    go_mod: String,
-    /// What the build depends on, word for word: module, checksums and compiler.
-    stamp: String,
-}
-
-impl ControlPlaneBuild {
-    fn new(cache: &Path) -> Result<Self> {
-        let module = paths::repository().join("tools/control-plane");
-        let go = run(
-            Command::new("go").arg("version").current_dir(&module),
-            "go version",
-        )?;
-        let go_mod = read(&module.join("go.mod"))?;
-        let stamp = format!("{go_mod}{}{go}", read(&module.join("go.sum"))?);
-        Ok(Self {
-            module,
-            binaries: cache.join("bin"),
-            go_mod,
-            stamp,
-        })
-    }
-
-    fn is_done(&self) -> bool {
-        is_stamped(&self.binaries, &self.stamp) && missing_programs(&self.binaries).is_empty()
-    }
-
-    fn run(&self, progress: &Progress) -> Result<()> {
-        let kubernetes = version_of(&self.go_mod, "k8s.io/kubernetes")?;
-        let etcd = version_of(&self.go_mod, "go.etcd.io/etcd/server/v3")?;
-        progress(&format!(
-            "building Kubernetes {kubernetes} and etcd {etcd} from source, once"
-        ));
-        std::fs::create_dir_all(&self.binaries)
-            .with_context(|| format!("making {}", self.binaries.display()))?;
-        for (index, (name, package, takes)) in PROGRAMS.iter().enumerate() {
-            progress(&format!(
-                "building {name} ({} of {}, {takes}) …",
-                index + 1,
-                PROGRAMS.len()
-            ));
-            let start = Instant::now();
-            let mut build = Command::new("go");
-            build
-                .args([
-                    "build",
-                    "-trimpath",
-                    "-ldflags",
-                    &version_flags(&kubernetes),
-                    "-o",
-                ])
-                .arg(self.binaries.join(name))
-                .arg(package)
-                .env("CGO_ENABLED", "0")
-                .current_dir(&self.module);
-            run(&mut build, &format!("building {name}"))?;
-            progress(&format!(
-                "built {name} in {:.0} s",
-                start.elapsed().as_secs_f64()
-            ));
-        }
-        write_stamp(&self.binaries, &self.stamp)
-    }
+/// The build of the control plane, into `bin`.
+fn control_plane_build(cache: &Path) -> Result<GoBuild> {
+    let mut build = GoBuild::new("control-plane", cache.join("bin"), &CONTROL_PLANE)?;
+    let kubernetes = build.version_of("k8s.io/kubernetes")?;
+    let etcd = build.version_of("go.etcd.io/etcd/server/v3")?;
+    build.what = format!("Kubernetes {kubernetes} and etcd {etcd}");
+    build.linker_flags = version_flags(&kubernetes);
+    Ok(build)
 }
 
 /// The linker flags by which the programs know their version; unstamped, kubectl warns of an unknown skew.
@@ -208,26 +144,21 @@ fn version_flags(version: &str) -> String {
     let (major, minor) = (parts.next().unwrap_or("0"), parts.next().unwrap_or("0"));
     let package = "k8s.io/component-base/version";
     format!(
-        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor} \
+        "-X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor} \
          -X {package}.gitTreeState=clean"
     )
 }
 
-/// The version that go.mod requires of a module.
-fn version_of(go_mod: &str, module: &str) -> Result<String> {
-    let requirement = go_mod.lines().find_map(|line| {
-        let mut words = line
-            .trim()
-            .trim_start_matches("require ")
-            .split_whitespace();
-        (words.next() == Some(module))
-            .then(|| words.next())
-            .flatten()
-    });
-    match requirement {
-        Some(version) if version.starts_with('v') => Ok(version.to_owned()),
-        _ => bail!("tools/control-plane/go.mod requires no version of {module}"),
+/// Holds the cache, so that one process works on it while others wait.
+fn lock(cache: &Path, progress: &Progress) -> Result<File> {
+    std::fs::create_dir_all(cache).with_context(|| format!("making {}", cache.display()))?;
+    let path = cache.join("setup.lock");
+    let lock = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
+    if lock.try_lock().is_err() {
+        progress("waiting for another process that is setting up …");
+        lock.lock().context("locking the cache")?;
     }
+    Ok(lock)
 }
 
 /// `tools/requirements.txt`, installed into the virtual environment `venv`.
@@ -327,34 +258,4 @@ fn run(command: &mut Command, what: &str) -> Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_come_from_the_requirements_not_the_replacements() {
-        let go_mod = "require (\n\tk8s.io/kubernetes v1.36.3\n)\nreplace (\n\tk8s.io/api => k8s.io/api v0.36.3\n)\n";
-        assert_eq!(
-            version_of(go_mod, "k8s.io/kubernetes").expect("is required"),
-            "v1.36.3"
-        );
-        version_of(go_mod, "k8s.io/api").expect_err("is only replaced");
-    }
-
-    #[test]
-    fn the_module_pins_what_is_stamped() {
-        let go_mod = read(&paths::repository().join("tools/control-plane/go.mod")).expect("go.mod");
-        assert!(
-            version_of(&go_mod, "k8s.io/kubernetes")
-                .expect("kubernetes")
-                .starts_with("v1.")
-        );
-        assert!(
-            version_of(&go_mod, "go.etcd.io/etcd/server/v3")
-                .expect("etcd")
-                .starts_with("v3.")
-        );
-    }
 }

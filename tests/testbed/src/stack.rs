@@ -99,7 +99,8 @@ impl Stack {
             )
             .await?;
         }
-        let (namespace, name) = install_rbac(kube, &root.join("deploy/rbac.yaml"), show).await?;
+        let (namespace, name) =
+            install_rbac(kube, &root.join("deploy/base/rbac.yaml"), show).await?;
         let kubeconfig = kube.service_account_kubeconfig(&namespace, &name).await?;
 
         let mut operator = Operator::start(&OperatorOptions {

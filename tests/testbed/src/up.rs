@@ -14,8 +14,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::show::Show;
 use crate::stack::{self, Stack};
 
-/// `testbed setup`
-pub async fn setup() -> Result<()> {
+/// `testbed setup`: also what only the tests of the chart need.
+pub async fn setup_everything() -> Result<()> {
+    setup().await?;
+    let tools = setup::ensure_chart_tools(|line| println!("   {line}")).await?;
+    println!("   Ready: {}", tools.helm.display());
+    println!("   Ready: {}", tools.kubeconform.display());
+    Ok(())
+}
+
+/// What the local environment needs.
+async fn setup() -> Result<()> {
     let tools = setup::ensure(|line| println!("   {line}")).await?;
     println!("   Ready: {}", tools.kube_apiserver.display());
     println!("   Ready: {}", tools.etcd.display());

@@ -1,0 +1,270 @@
+//! The chart by itself: what it refuses, and what it renders.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::objects::{arguments, names, of_kind, one, pod, rights};
+use crate::world::{VALUES, chart, documents, helm, multiregion, parsed, rendered, text, values};
+
+const IMAGE: &str = "image.repository=registry.example.com/multiregion";
+
+#[tokio::test]
+async fn it_lints_with_every_file_of_values() -> Result<()> {
+    for name in VALUES {
+        let lint = ["lint", "--strict", &chart(), "--values", &values(name)];
+        let told = helm(&lint, None).await?;
+        ensure!(told.contains("0 chart(s) failed"), "{told}");
+    }
+    Ok(())
+}
+
+/// Nobody wants to learn of these from a pod that does not start.
+#[tokio::test]
+async fn what_cannot_work_is_refused_with_what_to_do() -> Result<()> {
+    let namespaces = "watchNamespaces={web}";
+    let cases: [(&[&str], &str); 9] = [
+        (&[], "hack/image.sh"),
+        (
+            &[IMAGE, namespaces],
+            "settings.clusterId is needed with watchNamespaces",
+        ),
+        (
+            &[IMAGE, "leaderElection.enabled=false"],
+            "replicas above 1 need leaderElection.enabled",
+        ),
+        (
+            &[IMAGE, "serviceAccount.create=false"],
+            "serviceAccount.name is needed",
+        ),
+        (&[IMAGE, "replcas=3"], "'replcas' not allowed"),
+        (&[IMAGE, "image.digest=sha256:abc"], "image/digest"),
+        (&[IMAGE, "log.format=xml"], "log/format"),
+        (&[IMAGE, "watchNamespaces={Web}"], "watchNamespaces/0"),
+        (&[IMAGE, "accounts.namespaces.web.roleARN=role"], "roleARN"),
+    ];
+    for (settings, expected) in cases {
+        let mut all = Vec::new();
+        for setting in settings {
+            all.extend(["--set", setting]);
+        }
+        let told = match rendered(&all).await {
+            Ok(objects) => anyhow::bail!("{settings:?} renders {:?}", names(&objects)),
+            Err(error) => format!("{error:#}"),
+        };
+        ensure!(told.contains(expected), "{settings:?}: {told}");
+    }
+    Ok(())
+}
+
+/// Every value is in the schema and the reverse, so that none can be misspelt, and none is forgotten.
+#[test]
+fn schema_and_values_name_the_same() -> Result<()> {
+    let values: Value = parsed("charts/multiregion-operator/values.yaml")?;
+    let schema: Value = parsed("charts/multiregion-operator/values.schema.json")?;
+    compare(&values, &schema, "")
+}
+
+fn compare(values: &Value, schema: &Value, at: &str) -> Result<()> {
+    // Free in form: Kubernetes' own, or a map by names of the user's.
+    let Some(properties) = schema["properties"].as_object() else {
+        return Ok(());
+    };
+    ensure!(
+        schema["additionalProperties"] == json!(false),
+        "{at} takes anything"
+    );
+    let here = values
+        .as_object()
+        .with_context(|| format!("{at} is no object"))?;
+    for (name, value) in here {
+        let inner = properties
+            .get(name)
+            .with_context(|| format!("{at}/{name} is not in the schema"))?;
+        compare(value, inner, &format!("{at}/{name}"))?;
+    }
+    for name in properties.keys() {
+        // Helm's own; and what an example in a comment shows.
+        let aside = at.is_empty() && name == "global" || at == "/accounts";
+        ensure!(
+            aside || here.contains_key(name),
+            "{at}/{name} has no default"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn its_rights_are_those_that_the_program_prints() -> Result<()> {
+    let all = rendered(&["--set", IMAGE]).await?;
+    let printed = documents(&multiregion(&["rbac"]).await?)?;
+    ensure!(rights(&all) == rights(&printed), "{:#?}", rights(&all));
+
+    let two = [
+        "--set",
+        IMAGE,
+        "--set",
+        "watchNamespaces={web,shop,web},settings.clusterId=one",
+    ];
+    let two = rendered(&two).await?;
+    let printed = documents(&multiregion(&["rbac", "--namespace=web,shop"]).await?)?;
+    ensure!(rights(&two) == rights(&printed), "{:#?}", rights(&two));
+    ensure!(
+        arguments(one(&two, "Deployment", "multiregion")?)?
+            .contains(&"--namespace=shop,web".to_owned())
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_election_or_roles_for_people_it_asks_for_no_rights_for_them() -> Result<()> {
+    let alone = "replicas=1,leaderElection.enabled=false,rbac.aggregate=false";
+    let objects = rendered(&["--set", IMAGE, "--set", alone]).await?;
+    ensure!(of_kind(&objects, "Role").is_empty());
+    ensure!(of_kind(&objects, "ClusterRole").len() == 1);
+    let arguments = arguments(one(&objects, "Deployment", "multiregion")?)?;
+    ensure!(
+        arguments.contains(&"--leader-elect=false".to_owned()),
+        "{arguments:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn its_definition_is_that_of_the_program_and_is_kept() -> Result<()> {
+    let expected: Value = parsed("crds/multiregionapps.multiregion.dev.yaml")?;
+    let keep = json!({"helm.sh/resource-policy": "keep"});
+    for (setting, annotations) in [("crds.keep=true", keep), ("crds.keep=false", Value::Null)] {
+        let objects = rendered(&["--set", IMAGE, "--set", setting]).await?;
+        let name = "multiregionapps.multiregion.dev";
+        let definition = one(&objects, "CustomResourceDefinition", name)?;
+        ensure!(
+            definition["spec"] == expected["spec"],
+            "files/crd.yaml is out of date: make generate"
+        );
+        ensure!(definition["metadata"]["annotations"] == annotations);
+    }
+    let without = rendered(&["--set", IMAGE, "--set", "crds.install=false"]).await?;
+    ensure!(of_kind(&without, "CustomResourceDefinition").is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_image_is_named_by_digest_before_tag_before_version() -> Result<()> {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let repository = "registry.example.com/multiregion";
+    let version = env!("CARGO_PKG_VERSION");
+    let cases = [
+        (String::new(), format!("{repository}:{version}")),
+        (",image.tag=v7".to_owned(), format!("{repository}:v7")),
+        (
+            format!(",image.tag=v7,image.digest={digest}"),
+            format!("{repository}@{digest}"),
+        ),
+    ];
+    for (settings, expected) in cases {
+        let objects = rendered(&["--set", &format!("{IMAGE}{settings}")]).await?;
+        let pod = pod(one(&objects, "Deployment", "multiregion")?)?;
+        ensure!(
+            pod.pointer("/containers/0/image") == Some(&json!(expected)),
+            "{pod:#}"
+        );
+    }
+    Ok(())
+}
+
+/// What the strictest of the pod security standards, `restricted`, asks for, and a root that cannot be written to.
+#[tokio::test]
+async fn its_pod_may_do_nothing_that_it_need_not() -> Result<()> {
+    for name in VALUES {
+        let objects = rendered(&["--values", &values(name)]).await?;
+        let deployments = of_kind(&objects, "Deployment");
+        let pod = pod(deployments.first().context("a deployment")?)?;
+        let container = &pod["containers"][0]["securityContext"];
+        ensure!(pod["securityContext"]["runAsNonRoot"] == true);
+        ensure!(pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault");
+        ensure!(container["allowPrivilegeEscalation"] == false);
+        ensure!(container["readOnlyRootFilesystem"] == true);
+        ensure!(container["capabilities"] == json!({"drop": ["ALL"]}));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_value_away_from_its_default_is_somewhere_in_the_objects() -> Result<()> {
+    let objects = rendered(&["--values", &values("full")]).await?;
+    let deployment = one(&objects, "Deployment", "edge")?;
+    let all = arguments(deployment)?;
+    for argument in [
+        "--listen=[::]:8080",
+        "--log-format=text",
+        "--cluster-id=cluster-1",
+        "--lease-name=edge-lease",
+    ] {
+        ensure!(all.contains(&argument.to_owned()), "{argument}: {all:?}");
+    }
+    let rendered = serde_json::to_string(&objects)?;
+    let values: Value = parsed("charts/multiregion-operator/ci/full-values.yaml")?;
+    let mut leaves = Vec::new();
+    collect(&values, &mut leaves);
+    for leaf in leaves {
+        ensure!(rendered.contains(&leaf), "{leaf} is nowhere");
+    }
+    for kind in [
+        "ServiceMonitor",
+        "PrometheusRule",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+    ] {
+        one(&objects, kind, "edge")?;
+    }
+    one(&objects, "ConfigMap", "edge-dashboard")?;
+    Ok(())
+}
+
+/// The texts and numbers of a value; what is true or false says nothing alone.
+fn collect(value: &Value, leaves: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.values().for_each(|value| collect(value, leaves)),
+        Value::Array(list) => list.iter().for_each(|value| collect(value, leaves)),
+        Value::String(text) => leaves.push(text.clone()),
+        Value::Number(number) => leaves.push(number.to_string()),
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+#[tokio::test]
+async fn it_passes_just_the_flags_that_the_program_knows() -> Result<()> {
+    let help = multiregion(&["run", "--help"]).await?;
+    let known = |flag: &str| {
+        let words = help.split(|letter: char| letter.is_whitespace() || "[=,".contains(letter));
+        words.into_iter().any(|word| word == flag)
+    };
+    for name in VALUES {
+        let objects = rendered(&["--values", &values(name)]).await?;
+        for deployment in of_kind(&objects, "Deployment") {
+            for argument in arguments(deployment)?.iter().skip(1) {
+                let flag = argument.split('=').next().unwrap_or_default();
+                ensure!(known(flag), "run does not know {argument}");
+            }
+        }
+    }
+    let template = text("charts/multiregion-operator/templates/_flags.tpl")?;
+    let list = template.split("multiregion.flags\" -}}").nth(1);
+    let list = list.and_then(|rest| rest.split("{{").next());
+    let flags: serde_json::Map<String, Value> =
+        serde_saphyr::from_str(list.context("the list of flags")?)?;
+    for (flag, told) in flags {
+        ensure!(
+            told == json!(known(&format!("--{flag}"))),
+            "templates/_flags.tpl says {flag}: {told}, and `multiregion run --help` the opposite"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn its_version_is_the_programs() -> Result<()> {
+    let told: Value = parsed("charts/multiregion-operator/Chart.yaml")?;
+    ensure!(told["appVersion"] == env!("CARGO_PKG_VERSION"), "{told}");
+    Ok(())
+}
