@@ -35,7 +35,7 @@ test: ## Run everything: format, clippy, generated files, unit, property, emulat
 	@hack/test.sh
 
 .PHONY: generate
-generate: programs ## Write the generated files again: CRD, RBAC, IAM policy, and the chart's copies
+generate: programs ## Write the generated files again: CRD, RBAC, IAM policy, manifest reference, and the chart's copies
 	@hack/generate.sh .
 
 .PHONY: image

@@ -20,6 +20,7 @@ write deploy/base/crd.yaml "$multiregion" crd
 write deploy/base/rbac.yaml "$multiregion" rbac
 write deploy/rbac-web.yaml "$multiregion" rbac --web
 write deploy/iam-policy.json "$multiregion" iam-policy
+write docs/reference.md "$multiregion" reference
 
 # What the chart carries, as it may not reach outside of its folder.
 chart=charts/multiregion-operator/files

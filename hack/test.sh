@@ -57,6 +57,7 @@ end() {
 }
 
 section "Tools of this machine" hack/check-tools.sh --test || end
+section "promtool" hack/promtool.sh || end
 section "Format" cargo fmt --all --check
 section "Clippy" cargo clippy --workspace --all-targets -- -D warnings
 section "Build" cargo test --workspace --no-run || end

@@ -31,8 +31,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::Document;
 use aws_smithy_types::endpoint::EndpointAuthScheme;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId;
 use tokio::sync::OnceCell;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::model::{Failure, FailureKind, GLOBAL, Owner};
 use accounts::{Role, account_of_role};
@@ -318,6 +320,41 @@ impl Aws {
     }
 }
 
+/// Tells what became of a call, and by which id AWS knows it.
+fn tell(span: &tracing::Span, region: &str, request_id: Option<&str>, failure: Option<&Failure>) {
+    let outcome = failure.map_or("ok", |failure| failure.kind.word());
+    span.record("outcome", outcome);
+    span.record("request_id", request_id);
+    // The span may be off, and the pass's is to stay.
+    span.in_scope(|| match failure {
+        None => tracing::debug!(request_id, "AWS did it"),
+        Some(failure) => {
+            use FailureKind::{Conflict, NotFound, NotYet};
+            // Part of the usual course, or never seen by AWS.
+            let usual =
+                matches!(failure.kind, NotFound | Conflict | NotYet) || request_id.is_none();
+            if failure.kind != NotFound {
+                span.record("otel.status_code", "ERROR");
+            }
+            let Failure {
+                operation, code, ..
+            } = failure;
+            if usual {
+                tracing::debug!(
+                    operation,
+                    region,
+                    code,
+                    outcome,
+                    request_id,
+                    "AWS did not do it"
+                );
+            } else {
+                tracing::info!(operation, region, code, outcome, request_id, "AWS refused");
+            }
+        }
+    });
+}
+
 /// What outlives a pass. Only for what does not change, and for what costs nothing but a call if it is lost.
 impl Aws {
     /// Keeps `value` under `key`, for an hour at most.
@@ -441,6 +478,7 @@ impl Pass {
         call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, Failure>
     where
+        T: RequestId,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let breaker = (region.to_owned(), service);
@@ -458,14 +496,22 @@ impl Pass {
         let limits = &self.aws.limits;
         limits.wait(service, operation, region, &self.app).await;
         let started = Instant::now();
-        let span = tracing::debug_span!("aws", service, operation, region);
+        let span = tracing::debug_span!(
+            "aws",
+            service,
+            operation,
+            region,
+            outcome = Empty,
+            request_id = Empty,
+            otel.name = format!("{service}:{operation}"),
+            otel.kind = "client",
+            otel.status_code = Empty,
+        );
         // Also between the SDK's retries.
-        let answer = self
-            .aws
-            .fence
-            .hold(call.instrument(span))
-            .await
-            .map_err(|error| error::classify(service, operation, &error));
+        let answer = self.aws.fence.hold(call.instrument(span.clone())).await;
+        let request_id = answer.request_id().map(str::to_owned);
+        let answer = answer.map_err(|error| error::classify(service, operation, &error));
+        tell(&span, region, request_id.as_deref(), answer.as_ref().err());
         let failure = answer.as_ref().err().map(|failure| failure.kind);
         (self.aws.recorder)(&Record::Call(CallRecord {
             service,

@@ -7,6 +7,7 @@ mod leader;
 pub mod namespaces;
 mod plan;
 pub mod rbac;
+mod reference;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,12 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use self::leader::Leading;
 use crate::aws::Aws;
 use crate::aws::accounts::Accounts;
 use crate::aws::fence::Fence;
 use crate::aws::limits::Limit;
+use crate::controller::shards::{self, Shard};
 use crate::health::probe::Prober;
 use crate::settings::{self, Settings};
 use crate::telemetry::{self, Health, LogFormat, Standing};
@@ -50,6 +54,9 @@ enum Command {
     Rbac(rbac::RbacArguments),
     /// Print the least IAM policy that the controller needs.
     IamPolicy(iam_policy::IamPolicyArguments),
+    /// Print the manifest reference, as it is in docs/.
+    #[command(hide = true)]
+    Reference,
 }
 
 /// The operator's configuration.
@@ -131,6 +138,7 @@ pub async fn main() -> ExitCode {
         Command::Crd => print(&api::crd_yaml()),
         Command::Rbac(arguments) => print(&rbac::yaml(&arguments)),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
+        Command::Reference => print(&reference::markdown()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -149,7 +157,16 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(arguments: RunArguments) -> anyhow::Result<()> {
-    telemetry::logs(arguments.log_format);
+    let traces = telemetry::start(arguments.log_format);
+    let done = lead(arguments).await;
+    if let Some(traces) = traces {
+        tokio::task::spawn_blocking(move || traces.end()).await?;
+    }
+    done
+}
+
+/// Leads or stands by until it is asked to stop, or may not lead any more.
+async fn lead(arguments: RunArguments) -> anyhow::Result<()> {
     let settings = arguments.configuration.read()?;
     let health = Health::default();
     let stop = CancellationToken::new();
@@ -161,18 +178,28 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let server = tokio::spawn(telemetry::serve(listener, health.clone(), stopped.clone()));
     let page = web_page(&arguments, &client, &stopped).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let leading = arguments.leader.leading(&client, &health);
+    let process = Arc::new(Process {
+        client: client.clone(),
+        health: health.clone(),
+        arguments,
+        settings,
+        accounts: OnceCell::new(),
+    });
+    let work = move |shard, fence, stop| process.clone().work(shard, fence, stop);
     let led = async {
-        let election = arguments.leader.election(&client, &health);
-        let work = |fence| {
-            let (health, stop) = (health.clone(), stop.clone());
-            work(client, health, &arguments, settings, fence, stop)
-        };
-        match election {
+        match leading {
             // Stopped while it stood by, there was nothing to be done.
-            Some(election) => election.lead(&stop, work).await?.unwrap_or(Ok(())),
-            None => {
+            Leading::One(election) => {
+                let work = |fence| work(Shard::WHOLE, fence, stop.clone());
+                election.lead(&stop, work).await?.unwrap_or(Ok(()))
+            }
+            Leading::Shards(leases) => {
+                shards::lead(client, leases, health.clone(), stop.clone(), work).await
+            }
+            Leading::Alone => {
                 health.stand(Standing::Alone);
-                work(Fence::default()).await
+                work(Shard::WHOLE, Fence::default(), stop.clone()).await
             }
         }
     };
@@ -206,33 +233,49 @@ async fn web_page(
     })
 }
 
-/// What the leader does, until `stop`.
-async fn work(
+/// What all that a process leads has in common.
+struct Process {
     client: kube::Client,
     health: Health,
-    arguments: &RunArguments,
+    arguments: RunArguments,
     settings: Settings,
-    fence: Fence,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let cluster = match &arguments.cluster_id {
-        Some(id) => id.clone(),
-        None => controller::cluster_id(&client).await?,
-    };
-    tracing::info!(cluster, "works");
-    let scope = controller::Scope {
-        cluster,
-        namespaces: arguments.namespaces.set(),
-        cloudwatch_interval: Duration::from_secs(arguments.cloudwatch_interval_seconds),
-        settings,
-    };
-    let metrics = health.metrics.clone();
-    let aws = Aws::from_environment(Arc::new(move |record| metrics.aws(record))).await;
-    let aws = aws.within(fence).limited(&arguments.limits);
-    let prober = Prober::new(&aws, arguments.edge_endpoint.clone())?;
-    let accounts = Accounts::new(aws);
-    controller::run(client, accounts, prober, health, scope, stop).await;
-    Ok(())
+    /// Known once the process leads: who stands by asks AWS nothing.
+    accounts: OnceCell<Accounts>,
+}
+
+impl Process {
+    /// What the leader of a shard does, until `stop`.
+    async fn work(
+        self: Arc<Self>,
+        shard: Shard,
+        fence: Fence,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (client, arguments) = (self.client.clone(), &self.arguments);
+        let cluster = match &arguments.cluster_id {
+            Some(id) => id.clone(),
+            None => controller::cluster_id(&client).await?,
+        };
+        tracing::info!(cluster, shard = shard.number, of = shard.of, "works");
+        let scope = controller::Scope {
+            cluster,
+            namespaces: arguments.namespaces.set(),
+            shard,
+            cloudwatch_interval: Duration::from_secs(arguments.cloudwatch_interval_seconds),
+            settings: self.settings.clone(),
+        };
+        let accounts = self.accounts.get_or_init(|| self.accounts()).await;
+        let accounts = accounts.clone().within(fence);
+        let prober = Prober::new(accounts.own(), arguments.edge_endpoint.clone())?;
+        controller::run(client, accounts, prober, self.health.clone(), scope, stop).await;
+        Ok(())
+    }
+
+    async fn accounts(&self) -> Accounts {
+        let metrics = self.health.metrics.clone();
+        let own = Aws::from_environment(Arc::new(move |record| metrics.aws(record))).await;
+        Accounts::new(own.limited(&self.arguments.limits))
+    }
 }
 
 /// Lets go of everything on SIGTERM or Ctrl-C.
@@ -252,3 +295,6 @@ async fn stop_on_signal(stop: CancellationToken) {
     tracing::info!("stopping: passes under way are ended");
     stop.cancel();
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,14 +8,17 @@ pub mod evidence;
 mod lease;
 mod passes;
 mod scope;
+pub mod shards;
 mod watch;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::ready;
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::{Action, Config, Controller};
@@ -28,18 +31,25 @@ use kube::runtime::{Predicate, WatchStreamExt, reflector, watcher};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
-use crate::api::{FINALIZER, MultiRegionApp, MultiRegionAppStatus};
+use crate::api::{
+    self, CONDITION_RECONCILING, CONDITION_STALLED, CONDITION_SYNCED, FINALIZER, ManagementPolicy,
+    MultiRegionApp, MultiRegionAppStatus,
+};
 use crate::app::{App, Invalid};
 use crate::aws::accounts::Accounts;
 use crate::aws::tags::OwnerKey;
 use crate::aws::{Aws, Pass};
+use crate::health::drill::last_success;
 use crate::health::probe::Prober;
+use crate::metrics::{Condition, Metrics};
 use crate::model::Failure;
 use crate::settings::{Account, Settings};
 use crate::status::Pace;
 use crate::telemetry::Health;
 use backoff::Memory;
+use shards::Shard;
 use watch::Watches;
 
 pub use scope::{Events, Scope, objects};
@@ -160,8 +170,14 @@ pub async fn run(
         .combine(predicates::annotations)
         .combine(predicates::finalizers);
     let meaningful = meaningful.combine(deletion);
+    let shard = scope.shard;
+    let (metrics, store) = (context.health.metrics.clone(), reader.clone());
+    let mut told = HashSet::new();
     let stream = events
+        // What others work on is not even kept.
+        .try_filter(move |event| ready(of_shard(event, shard)))
         .reflect(writer)
+        .inspect(move |event| noticed(event, &metrics, &store, &mut told))
         .applied_objects()
         .predicate_filter(meaningful, kube::runtime::PredicateConfig::default());
 
@@ -178,6 +194,21 @@ pub async fn run(
     context.drills.close();
     // What is not taken back by then, the next process takes back.
     let _ = tokio::time::timeout(DRILLS_END, context.drills.wait()).await;
+    // Whoever works on them next counts them.
+    for app in context.store.state() {
+        context.forget(&app);
+    }
+}
+
+fn of_shard(event: &watcher::Event<MultiRegionApp>, shard: Shard) -> bool {
+    match event {
+        watcher::Event::Apply(app)
+        | watcher::Event::Delete(app)
+        | watcher::Event::InitApply(app) => {
+            shard.has(&app.namespace().unwrap_or_default(), &app.name_any())
+        }
+        watcher::Event::Init | watcher::Event::InitDone => true,
+    }
 }
 
 /// kube's own, but for its longest wait: an edit is to be seen as soon as AWS's recovery is.
@@ -201,6 +232,53 @@ impl Backoff for WatchBackoff {
     }
 }
 
+/// Tells which apps there are; `told` are those that this watch told of.
+fn noticed(
+    event: &Result<watcher::Event<MultiRegionApp>, watcher::Error>,
+    metrics: &Metrics,
+    store: &Store<MultiRegionApp>,
+    told: &mut HashSet<String>,
+) {
+    let uid = |app: &MultiRegionApp| app.uid().unwrap_or_default();
+    match event {
+        Ok(watcher::Event::InitApply(app) | watcher::Event::Apply(app)) => {
+            metrics.seen(&uid(app), Timestamp::now());
+            told.insert(uid(app));
+        }
+        Ok(watcher::Event::Delete(app)) => {
+            metrics.forget(&uid(app));
+            told.remove(&uid(app));
+        }
+        Ok(watcher::Event::InitDone) => {
+            // What went while the watch was interrupted goes untold. Others' watches have their own.
+            let there: HashSet<String> = store.state().iter().map(|app| uid(app)).collect();
+            for gone in told.difference(&there) {
+                metrics.forget(gone);
+            }
+            *told = there;
+        }
+        Ok(watcher::Event::Init) | Err(_) => {}
+    }
+}
+
+/// Whether a condition is about what the operator does, and not about how the app fares.
+fn is_of_the_work(condition: &api::Condition) -> bool {
+    let of_the_work = [CONDITION_SYNCED, CONDITION_RECONCILING, CONDITION_STALLED];
+    of_the_work.contains(&condition.type_.as_str())
+}
+
+/// Since when `app` owes a drill: the last one that went well, or its creation. None where there is nothing to drill.
+fn last_drilled(app: &MultiRegionApp, status: &MultiRegionAppStatus) -> Option<Timestamp> {
+    let spec = &app.spec;
+    let drills = spec.regions.dr.is_some()
+        && !spec.suspend
+        && spec.management_policy != ManagementPolicy::Observe
+        && app.meta().deletion_timestamp.is_none();
+    let last = status.last_drill.as_ref().and_then(last_success);
+    let since = last.or_else(|| Some(app.creation_timestamp()?.0));
+    since.filter(|_| drills)
+}
+
 /// Hash of the deletion timestamp, for the predicate.
 fn deletion(app: &MultiRegionApp) -> Option<u64> {
     Some(u64::from(app.meta().deletion_timestamp.is_some()))
@@ -212,6 +290,13 @@ async fn reconcile(
 ) -> Result<Action, FinalizerError> {
     let apps = context.apps(&app);
     let objects = apps.clone();
+    let span = tracing::info_span!(
+        "pass",
+        namespace = app.namespace(),
+        app = app.name_any(),
+        deleting = app.meta().deletion_timestamp.is_some(),
+        outcome = tracing::field::Empty,
+    );
     let pass = finalizer(&objects, FINALIZER, app, |event| async {
         match event {
             FinalizerEvent::Apply(app) => passes::apply(&context, &apps, &app).await,
@@ -219,14 +304,19 @@ async fn reconcile(
         }
     });
     // Its writes to Kubernetes too are a leader's alone.
-    context.accounts.fence().hold(pass).await
+    context.accounts.fence().hold(pass.instrument(span)).await
 }
 
 fn on_error(app: Arc<MultiRegionApp>, error: &FinalizerError, context: Arc<Context>) -> Action {
     if let kube::runtime::finalizer::Error::CleanupFailed(Error::StillDeleting(after)) = error {
         return Action::requeue(*after);
     }
-    tracing::warn!(app = %app.name_any(), error = %crate::chain(error), "the API server refused; trying again");
+    tracing::warn!(
+        namespace = app.namespace(),
+        app = app.name_any(),
+        error = %crate::chain(error),
+        "the API server refused; trying again"
+    );
     Action::requeue(context.remember(&app, |memory| memory.next(Pace::Recover)))
 }
 
@@ -297,7 +387,24 @@ impl Context {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .remove(&uid);
-        self.health.metrics.conditions(&uid, std::iter::empty());
+        self.health.metrics.forget(&uid);
+    }
+
+    /// What the metrics say of `app`.
+    fn measure(&self, app: &MultiRegionApp, status: &MultiRegionAppStatus) {
+        let (uid, metrics) = (app.uid().unwrap_or_default(), &self.health.metrics);
+        let deleting = app.meta().deletion_timestamp.is_some();
+        // That it does not serve any more is what a deletion is for.
+        let counts = |condition: &&_| !deleting || is_of_the_work(condition);
+        let conditions = status.conditions.iter().filter(counts);
+        let conditions = conditions.map(|condition| Condition {
+            name: &condition.type_,
+            status: &condition.status,
+            reason: &condition.reason,
+            since: condition.last_transition_time.0,
+        });
+        metrics.conditions(&uid, conditions);
+        metrics.drilled(&uid, last_drilled(app, status));
     }
 
     /// Writes `status` if it differs from the one that `app` has.
@@ -307,13 +414,7 @@ impl Context {
         app: &MultiRegionApp,
         status: &MultiRegionAppStatus,
     ) -> Result<(), kube::Error> {
-        self.health.metrics.conditions(
-            &app.uid().unwrap_or_default(),
-            status
-                .conditions
-                .iter()
-                .map(|condition| (condition.type_.as_str(), condition.status.as_str())),
-        );
+        self.measure(app, status);
         if app.status.as_ref() == Some(status) {
             return Ok(());
         }

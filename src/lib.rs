@@ -22,7 +22,7 @@
 //! | [`validate`] | the offline check of a manifest |
 //! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
 //! | [`api`] | the custom resource: spec, status, admission rules |
-//! | [`metrics`], [`telemetry`], [`placeholder`] | metrics; logs and health; the first `function.zip` |
+//! | [`metrics`], [`telemetry`], [`placeholder`] | metrics; logs, traces and health; the first `function.zip` |
 
 pub mod api;
 pub mod app;

@@ -1,9 +1,11 @@
 //! What `/metrics` tells. Labels are bounded: kinds, regions, operations, outcomes; never names.
 
-use std::sync::Mutex;
+mod fleet;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,6 +16,8 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::aws::{CallRecord, Record};
 use crate::health::Sample;
 use crate::model::FailureKind;
+pub use fleet::Condition;
+use fleet::{Drift, Fleet};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -29,10 +33,9 @@ pub struct Metrics {
     writes: Family<Drift, Counter>,
     probes: Family<Probed, Counter>,
     lag: Family<Lag, Gauge<f64, AtomicU64>>,
-    conditions: Family<ConditionLabels, Gauge>,
     leader: Gauge,
-    /// Conditions of each app, by its uid, as they were last counted.
-    counted: Mutex<std::collections::HashMap<String, Vec<ConditionLabels>>>,
+    shards: Gauge,
+    fleet: Fleet,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,12 +69,6 @@ struct SharedRead {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Drift {
-    kind: String,
-    change: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Probed {
     target: String,
     outcome: String,
@@ -82,12 +79,6 @@ struct Lag {
     service: String,
     from: String,
     to: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ConditionLabels {
-    r#type: String,
-    status: String,
 }
 
 impl Default for Metrics {
@@ -161,18 +152,20 @@ impl Default for Metrics {
             Unit::Seconds,
             lag.clone(),
         );
-        let conditions = Family::default();
-        registry.register(
-            "conditions",
-            "Apps by condition and its status",
-            conditions.clone(),
-        );
         let leader = Gauge::default();
         registry.register(
             "leader",
             "Whether this process does the work (1) or stands by (0)",
             leader.clone(),
         );
+        let shards = Gauge::default();
+        registry.register(
+            "shards",
+            "Shards that this process does the work of; without sharding there is one",
+            shards.clone(),
+        );
+        let fleet = Fleet::default();
+        registry.register_collector(Box::new(fleet.clone()));
         Self {
             registry,
             reconciles,
@@ -186,9 +179,9 @@ impl Default for Metrics {
             writes,
             probes,
             lag,
-            conditions,
             leader,
-            counted: Mutex::default(),
+            shards,
+            fleet,
         }
     }
 }
@@ -233,7 +226,7 @@ impl Metrics {
     }
 
     fn aws_call(&self, call: &CallRecord) {
-        let outcome = call.failure.map_or("ok", failure_label);
+        let outcome = call.failure.map_or("ok", FailureKind::word);
         self.aws_calls
             .get_or_create(&AwsCall {
                 service: call.service.into(),
@@ -270,14 +263,14 @@ impl Metrics {
         self.reconcile_seconds.observe(elapsed.as_secs_f64());
     }
 
-    /// Counts a difference found in an app that was converged.
-    pub fn drift(&self, kind: &str, change: &str) {
-        self.drift
-            .get_or_create(&Drift {
-                kind: kind.into(),
-                change: change.into(),
-            })
-            .inc();
+    /// Counts a difference found in the app `uid`, which was converged. `step` tells it from others of the app.
+    pub fn drift(&self, uid: &str, step: &str, kind: &str, change: &str, now: Timestamp) {
+        let labels = Drift {
+            kind: kind.into(),
+            change: change.into(),
+        };
+        self.drift.get_or_create(&labels).inc();
+        self.fleet.drift(uid, step, labels, now);
     }
 
     /// Counts a write.
@@ -290,32 +283,35 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts the app `uid` under its conditions, given as (type, status); an empty list takes it out.
-    pub fn conditions<'a>(&self, uid: &str, conditions: impl Iterator<Item = (&'a str, &'a str)>) {
-        let now: Vec<ConditionLabels> = conditions
-            .map(|(name, status)| ConditionLabels {
-                r#type: name.into(),
-                status: status.into(),
-            })
-            .collect();
-        let mut counted = self
-            .counted
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        for before in counted.remove(uid).into_iter().flatten() {
-            self.conditions.get_or_create(&before).dec();
-        }
-        for labels in &now {
-            self.conditions.get_or_create(labels).inc();
-        }
-        if !now.is_empty() {
-            counted.insert(uid.into(), now);
-        }
+    /// The app `uid` is there: from now on it owes a pass.
+    pub fn seen(&self, uid: &str, now: Timestamp) {
+        self.fleet.seen(uid, now);
     }
 
-    /// Tells whether this process does the work.
-    pub fn leader(&self, leads: bool) {
-        self.leader.set(leads.into());
+    /// The app `uid` is gone.
+    pub fn forget(&self, uid: &str) {
+        self.fleet.forget(uid);
+    }
+
+    /// A pass of the app `uid` has ended, and AWS had answered it.
+    pub fn passed(&self, uid: &str, now: Timestamp) {
+        self.fleet.passed(uid, now);
+    }
+
+    /// When the app `uid` was last drilled with success, or created; none where there is nothing to drill.
+    pub fn drilled(&self, uid: &str, last: Option<Timestamp>) {
+        self.fleet.drilled(uid, last);
+    }
+
+    /// Counts the app `uid` under its conditions.
+    pub fn conditions<'a>(&self, uid: &str, conditions: impl Iterator<Item = Condition<'a>>) {
+        self.fleet.conditions(uid, conditions);
+    }
+
+    /// Tells of how many shards this process does the work.
+    pub fn works(&self, shards: usize) {
+        self.leader.set((shards > 0).into());
+        self.shards.set(i64::try_from(shards).unwrap_or(i64::MAX));
     }
 
     /// All of it as OpenMetrics text.
@@ -323,23 +319,5 @@ impl Metrics {
         let mut body = String::new();
         text::encode(&mut body, &self.registry)?;
         Ok(body)
-    }
-}
-
-fn failure_label(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::NotFound => "not_found",
-        FailureKind::Conflict => "conflict",
-        FailureKind::Throttled => "throttled",
-        FailureKind::Transient => "transient",
-        FailureKind::Unreachable => "unreachable",
-        FailureKind::Denied => "denied",
-        FailureKind::NoCredentials => "no_credentials",
-        FailureKind::Invalid => "invalid",
-        FailureKind::Quota => "quota",
-        FailureKind::Foreign => "foreign",
-        FailureKind::DeletionProtected => "deletion_protected",
-        FailureKind::NotYet => "not_yet",
-        FailureKind::NotAllowed => "not_allowed",
     }
 }

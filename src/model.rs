@@ -386,6 +386,25 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// In one word, as metrics and traces tell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::Unreachable => "unreachable",
+            Self::Denied => "denied",
+            Self::NoCredentials => "no_credentials",
+            Self::Invalid => "invalid",
+            Self::Quota => "quota",
+            Self::Foreign => "foreign",
+            Self::DeletionProtected => "deletion_protected",
+            Self::NotYet => "not_yet",
+            Self::NotAllowed => "not_allowed",
+        }
+    }
+
     /// Whether only a person's act can mend it.
     pub fn needs_a_person(self) -> bool {
         matches!(

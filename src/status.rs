@@ -81,6 +81,8 @@ pub enum Result<'a> {
     Suspended {
         /// Whether a deletion waits for it.
         deleting: bool,
+        /// Whether the spec declares more than `suspend` that the last converged one did not; none if that is not known.
+        changed: Option<bool>,
     },
     /// It did not run to its end: the account could not be told, or the time for a pass was used up.
     Failed(&'a Failure),

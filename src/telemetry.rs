@@ -1,4 +1,6 @@
-//! Logs, and the small HTTP server for metrics and health.
+//! Logs, traces, and the small HTTP server for metrics and health.
+
+mod traces;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -12,9 +14,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::metrics::Metrics;
+pub use traces::Traces;
 
 /// How logs are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -26,16 +34,35 @@ pub enum LogFormat {
     Text,
 }
 
-/// Sends logs to standard error. `RUST_LOG` says how much; the default is this program's `info` and others' `warn`.
-pub fn logs(format: LogFormat) {
+/// Sends logs to standard error, and traces to where the environment says, if it does. `RUST_LOG` says how much is logged; the
+/// default is this program's `info` and others' `warn`.
+pub fn start(format: LogFormat) -> Option<Traces> {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,multiregion=info"));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let (traces, failed) = match Traces::from_environment() {
+        Ok(traces) => (traces, None),
+        Err(error) => (None, Some(error)),
+    };
+    tracing_subscriber::registry()
+        .with(logs(format, std::io::stderr).with_filter(filter))
+        .with(traces.as_ref().map(Traces::layer))
+        .init();
+    if let Some(error) = failed {
+        tracing::warn!(error = %crate::chain(&error), "no traces: what OTEL_EXPORTER_OTLP_… says makes no sense");
+    }
+    traces
+}
+
+/// Writes log lines to what `out` makes.
+fn logs<S, W>(format: LogFormat, out: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(out);
     match format {
-        LogFormat::Json => logs.json().init(),
-        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
     }
 }
 
@@ -63,13 +90,23 @@ pub enum Standing {
     Leader,
     /// It does the work, and nobody asked whether another does.
     Alone,
+    /// It does the work of so many shards.
+    Shards(usize),
 }
 
 impl Health {
     /// Tells what this process is from now on; true if it was something else before.
     pub fn stand(&self, standing: Standing) -> bool {
-        let leads = matches!(standing, Standing::Leader | Standing::Alone);
-        self.metrics.leader(leads);
+        let shards = match standing {
+            Standing::Leader | Standing::Alone => Some(1),
+            Standing::Shards(held) => Some(held),
+            Standing::Standby(_) => Some(0),
+            // What is held, is held until it is lost.
+            Standing::Unknown | Standing::Failed(_) => None,
+        };
+        if let Some(shards) = shards {
+            self.metrics.works(shards);
+        }
         let mut current = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, standing.clone()) != standing
     }
@@ -86,9 +123,11 @@ impl Health {
             Standing::Unknown => Err("the lease was not read yet".into()),
             Standing::Failed(why) => Err(format!("the lease cannot be taken: {why}")),
             Standing::Standby(leader) => Ok(format!("ok: standby, {leader} leads")),
+            Standing::Shards(0) => Ok("ok: standby, others have all shards".into()),
             _ if !listed => Err("the MultiRegionApps are not listed yet".into()),
             Standing::Leader => Ok("ok: leader".into()),
             Standing::Alone => Ok("ok".into()),
+            Standing::Shards(held) => Ok(format!("ok: {held} shards")),
         }
     }
 }
@@ -132,3 +171,6 @@ async fn metrics(State(health): State<Health>) -> Response {
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;

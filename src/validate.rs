@@ -371,7 +371,11 @@ mod tests {
             "metadata:\n",
             "metadata:\n  uid: 1-2\n  generation: 3\n  managedFields:\n  - {manager: me, fieldsV1: {f:spec: {}}}\n",
         );
-        assert_eq!(manifest(&text).expect("a valid manifest").status, None);
+        let status = manifest(&text).expect("a valid manifest").status;
+        assert_eq!(
+            status.map(|status| (status.is_observed(), status.url)),
+            Some((false, None))
+        );
     }
 
     #[test]

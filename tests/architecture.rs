@@ -62,6 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "aws",
             "cloud",
             "health",
+            "metrics",
             "model",
             "plan",
             "reconcile",
@@ -123,6 +124,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("reqwest", &["health"]),
     ("axum", &["telemetry", "web"]),
     ("prometheus_client", &["metrics"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_", &["telemetry"]),
+    ("tracing_opentelemetry", &["telemetry"]),
 ];
 
 /// Modules that decide, and so are functions of their arguments only.

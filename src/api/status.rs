@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 /// What is, as far as the controller knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+// kstatus takes an object without any status for one that is as declared, which a new one is not.
+#[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct MultiRegionAppStatus {
-    /// Generation of the spec that this status is about.
+    /// Generation of the spec that this status is about; -1 until the controller has looked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready, Synced, FailoverHealthy, ReplicationHealthy, CodeInSync and RuntimeSupported are always there; CertificateIssued with a domain;
@@ -61,6 +63,14 @@ pub struct MultiRegionAppStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub pending: Vec<PendingChange>,
+}
+
+impl MultiRegionAppStatus {
+    /// Whether the controller has written it: of a new object it is the API server's.
+    pub fn is_observed(&self) -> bool {
+        self.observed_generation
+            .is_some_and(|generation| generation >= 0)
+    }
 }
 
 /// The CloudFront distribution.
@@ -129,6 +139,9 @@ pub struct DrillStatus {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Time>,
+    /// When the last drill that succeeded ended: this one, or one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_succeeded: Option<Time>,
     /// Milliseconds from the move to the first answer of the edge that named DR.
     #[serde(
         rename = "toDRMilliseconds",

@@ -59,6 +59,11 @@ impl Accounts {
         }
     }
 
+    /// The process's own.
+    pub fn own(&self) -> &Aws {
+        &self.own
+    }
+
     /// What the calls to all accounts are within.
     pub fn fence(&self) -> &Fence {
         self.own.fence()

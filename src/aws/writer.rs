@@ -8,6 +8,7 @@
 use aws_sdk_cloudfrontkeyvaluestore::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId;
 
 use super::Pass;
 use crate::model::{Failure, FailureKind, GLOBAL, Writer};
@@ -174,6 +175,7 @@ async fn call<T, E>(
     call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> Result<T, Failure>
 where
+    T: RequestId,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     pass.call(SERVICE, operation, GLOBAL, call).await

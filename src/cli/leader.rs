@@ -6,6 +6,7 @@ use clap::{ArgAction, Args};
 
 use super::rbac::NAMESPACE;
 use crate::controller::election::Election;
+use crate::controller::shards::Leases;
 use crate::telemetry::Health;
 
 /// Where a pod finds its own namespace.
@@ -34,23 +35,45 @@ pub(super) struct LeaderArguments {
         default_value = "multiregion-controller"
     )]
     lease_name: String,
+    /// Spread the apps over so many shards, which the processes share evenly among themselves, each with a lease of its
+    /// own. Some few times as many as processes; all processes must say the same.
+    #[arg(long, env = "MULTIREGION_SHARDS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    shards: u32,
+}
+
+/// How it is told who works on what.
+pub(super) enum Leading {
+    /// It is not: this process works on everything.
+    Alone,
+    /// One process works on everything.
+    One(Election),
+    /// Each works on some.
+    Shards(Leases),
 }
 
 impl LeaderArguments {
-    /// None: this process works without being elected.
-    pub(super) fn election(&self, client: &kube::Client, health: &Health) -> Option<Election> {
+    pub(super) fn leading(&self, client: &kube::Client, health: &Health) -> Leading {
         if !self.leader_elect {
-            return None;
+            return Leading::Alone;
         }
         let own = std::fs::read_to_string(Path::new(OWN_NAMESPACE)).ok();
         let namespace = namespace([self.lease_namespace.clone(), variable("POD_NAMESPACE"), own]);
         let process = [variable("POD_NAME"), variable("HOSTNAME")];
         let process = process.into_iter().flatten().next();
-        Some(Election::new(
+        let process = process.unwrap_or_else(|| "multiregion".into());
+        if self.shards > 1 {
+            return Leading::Shards(Leases {
+                namespace,
+                name: self.lease_name.clone(),
+                process,
+                shards: self.shards,
+            });
+        }
+        Leading::One(Election::new(
             client.clone(),
             &namespace,
             &self.lease_name,
-            process.as_deref().unwrap_or("multiregion"),
+            &process,
             health.clone(),
         ))
     }

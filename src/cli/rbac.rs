@@ -64,11 +64,12 @@ fn documents(namespaces: &BTreeSet<String>) -> Vec<Value> {
     for namespace in namespaces {
         documents.extend(granted("", NAME_OF_SCOPE, Some(namespace), &of_apps()));
     }
-    // The lease by which one of several is elected; its name is a setting.
+    // The lease by which one of several is elected; its name is a setting. With shards there are several, and each process
+    // lists who else is there, and removes what dead ones left.
     let lease = rule(
         "coordination.k8s.io",
         &["leases"],
-        &["get", "create", "update"],
+        &["get", "list", "create", "update", "delete"],
     );
     documents.extend(granted("", NAME, Some(NAMESPACE), &[lease]));
     documents.extend(of_people());

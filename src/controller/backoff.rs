@@ -1,10 +1,12 @@
 //! How soon an app is looked at again, and what need not be read again then.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use crate::api::MultiRegionAppSpec;
 use crate::model::Snapshot;
 use crate::status::Pace;
 
@@ -49,6 +51,19 @@ pub(super) struct Memory {
     differing: BTreeSet<String>,
     /// Kept only until the app settles.
     believed: Option<Believed>,
+    /// Digest of the spec that AWS was as declared by.
+    converged: Option<u64>,
+}
+
+/// Of all but `suspend`.
+fn digest(spec: &MultiRegionAppSpec) -> Option<u64> {
+    let spec = MultiRegionAppSpec {
+        suspend: false,
+        ..spec.clone()
+    };
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(&spec).ok()?.hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 impl Memory {
@@ -72,10 +87,15 @@ impl Memory {
         every_facet
     }
 
-    /// Of the differences found by a pass, those that the pass before had not found: one that waits is not another one.
-    pub(super) fn new_differences(&mut self, found: BTreeSet<String>) -> BTreeSet<String> {
+    /// Of the differences found by a pass, those that the pass before had not left: one that waits, or fails, is not
+    /// another one; one that was `corrected` and is found again is.
+    pub(super) fn new_differences(
+        &mut self,
+        found: BTreeSet<String>,
+        corrected: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
         let new = found.difference(&self.differing).cloned().collect();
-        self.differing = found;
+        self.differing = found.difference(corrected).cloned().collect();
         new
     }
 
@@ -96,6 +116,16 @@ impl Memory {
     /// Remembers what was at rest, for the next pass only.
     pub(super) fn believe(&mut self, believed: Believed) {
         self.believed = Some(believed);
+    }
+
+    /// AWS is, or was once, as `spec` declares.
+    pub(super) fn converged(&mut self, spec: &MultiRegionAppSpec) {
+        self.converged = digest(spec);
+    }
+
+    /// Whether `spec` declares anything else than what AWS was as, if that is remembered.
+    pub(super) fn changed(&self, spec: &MultiRegionAppSpec) -> Option<bool> {
+        self.converged.map(|_| self.converged != digest(spec))
     }
 
     /// How long to wait, with ± 10 % against apps that move in step.
@@ -180,6 +210,31 @@ mod tests {
         assert!(memory.may_believe());
         memory.was_misled();
         assert!(!memory.may_believe());
+    }
+
+    #[test]
+    fn suspending_is_no_change_of_what_is_declared() {
+        let mut memory = Memory::default();
+        let mut spec = MultiRegionAppSpec::default();
+        assert_eq!(memory.changed(&spec), None);
+        memory.converged(&spec);
+        spec.suspend = true;
+        assert_eq!(memory.changed(&spec), Some(false));
+        spec.function.memory_size_mib += 128;
+        assert_eq!(memory.changed(&spec), Some(true));
+    }
+
+    #[test]
+    fn a_difference_is_new_again_once_it_was_corrected_and_not_while_it_waits() {
+        let mut memory = Memory::default();
+        let set = |keys: &[&str]| -> BTreeSet<String> {
+            keys.iter().map(|&key| key.to_owned()).collect()
+        };
+        let mut new = |found, corrected| memory.new_differences(set(found), &set(corrected));
+        assert_eq!(new(&["a", "b"], &["a"]), set(&["a", "b"]));
+        assert_eq!(new(&["a", "b"], &["a"]), set(&["a"]), "somebody undid it");
+        assert_eq!(new(&["b"], &["b"]), set(&[]));
+        assert_eq!(new(&["b"], &[]), set(&["b"]));
     }
 
     #[test]

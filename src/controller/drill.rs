@@ -87,6 +87,11 @@ async fn turn(
     let drill = DrillStatus {
         id: token.clone(),
         started: Some(now()),
+        last_succeeded: watch
+            .drill(status)
+            .as_ref()
+            .and_then(drill::last_success)
+            .map(Time),
         ..DrillStatus::default()
     };
     // A move under way sets the same epoch as the drill would: it ends first, and from then on others are held.
@@ -116,9 +121,8 @@ async fn turn(
 
 /// The token that nobody has answered.
 fn asked(watch: &Watch, app: &MultiRegionApp) -> Option<String> {
-    let status = app.status.as_ref()?;
     // A token that is there when the object is new is recorded by its first pass.
-    status.observed_generation?;
+    let status = app.status.as_ref().filter(|status| status.is_observed())?;
     let token = app.annotations().get(ANNOTATION_DRILL)?;
     (Some(token) != watch.handled(status).drill.as_ref()).then(|| token.clone())
 }
@@ -511,6 +515,7 @@ async fn end(
     drill.message.clone_from(&why.message);
     drill.phase = None;
     drill.finished = Some(now());
+    drill.last_succeeded = drill::last_success(&drill).map(Time);
     tracing::info!(app = %app.name_any(), drill = drill.id, result, reason = why.reason, message = why.message, "a drill ended");
     watch.set_drill(Some(drill.clone()));
     tell(context, watch).await;

@@ -28,6 +28,8 @@ pub struct Election {
     lease: String,
     identity: String,
     health: Health,
+    /// Whether what it stands for is all that the process does.
+    alone: bool,
     elector: Elector,
     terms: Terms,
 }
@@ -37,6 +39,28 @@ impl Election {
     pub fn new(client: Client, namespace: &str, name: &str, process: &str, health: Health) -> Self {
         // A container that is started again in its pod is another.
         let identity = format!("{process}_{:016x}", rand::rng().random::<u64>());
+        Self::of(client, namespace, name, identity, health, true)
+    }
+
+    /// One of several that a process stands for, under one identity; how the process stands is told elsewhere.
+    pub(super) fn of_shard(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: &str,
+        health: Health,
+    ) -> Self {
+        Self::of(client, namespace, name, identity.to_owned(), health, false)
+    }
+
+    fn of(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: String,
+        health: Health,
+        alone: bool,
+    ) -> Self {
         let lease = format!("{namespace}/{name}");
         let terms = Terms::default();
         Self {
@@ -46,6 +70,7 @@ impl Election {
             lease,
             identity,
             health,
+            alone,
             terms,
         }
     }
@@ -70,7 +95,7 @@ impl Election {
             deposed = self.keep(&fence) => {
                 fence.shut();
                 stop.cancel();
-                self.health.metrics.leader(false);
+                self.health.metrics.works(0);
                 tracing::error!(lease = self.lease, identity = self.identity, %deposed, "leads no more: everything is stopped");
                 Err(deposed)
             }
@@ -95,7 +120,7 @@ impl Election {
                 Ok(Turn::Ask(ask)) => self.turn(ask).await,
                 Ok(Turn::Wait(until)) => {
                     if let Some(until) = self.elector.leads_until() {
-                        self.health.stand(Standing::Leader);
+                        self.stand(Standing::Leader);
                         tracing::info!(lease = self.lease, identity = self.identity, "leads");
                         return Some(until);
                     }
@@ -186,7 +211,7 @@ impl Election {
             return;
         }
         if let Some(failure) = failure {
-            if self.health.stand(Standing::Failed(failure.clone())) {
+            if self.stand(Standing::Failed(failure.clone())) {
                 let advice = "may this account get, create and update leases in that namespace (multiregion rbac | kubectl apply -f -)?";
                 tracing::warn!(
                     lease = self.lease,
@@ -199,10 +224,15 @@ impl Election {
         }
         let others = |holder: &&str| *holder != self.identity;
         if let Some(holder) = self.elector.holder().filter(others)
-            && self.health.stand(Standing::Standby(holder.to_owned()))
+            && self.stand(Standing::Standby(holder.to_owned()))
         {
             tracing::info!(lease = self.lease, holder, "stands by");
         }
+    }
+
+    /// Tells what the process is, if this is for the election to tell; true if that is news.
+    fn stand(&self, standing: Standing) -> bool {
+        self.alone && self.health.stand(standing)
     }
 
     async fn ask(&self, ask: Ask, patience: Duration) -> Answer {

@@ -1,5 +1,6 @@
 //! One pass of an app, and one of its deletion.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,6 @@ use jiff::Timestamp;
 use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
-use tracing::Instrument;
 
 use super::backoff::Believed;
 use super::{Context, Error, Memory, NotParsed, events};
@@ -19,7 +19,7 @@ use crate::api::{
 use crate::app::App;
 use crate::cloud::AwsCloud;
 use crate::model::{Failure, FailureKind, ResourceId, Snapshot, Wanted};
-use crate::plan::Step;
+use crate::plan::{Change, Step};
 use crate::reconcile::{self, Cloud, Options, Outcome, Seen};
 use crate::rollout::{self, Rollout};
 use crate::status::{self, Pace, Rolling, Situation};
@@ -113,6 +113,8 @@ struct Ended {
     /// Token of the reconcile annotation that it answers.
     token: Option<String>,
     deleting: bool,
+    /// Whether more than `suspend` changed since the app was converged, if that is known.
+    changed: Option<bool>,
 }
 
 impl Ended {
@@ -122,7 +124,7 @@ impl Ended {
         if self.token.is_some() {
             handled.reconcile.clone_from(&self.token);
         }
-        if previous.observed_generation.is_none() {
+        if !previous.is_observed() {
             let token = |annotation| app.annotations().get(annotation).cloned();
             handled.drill = token(ANNOTATION_DRILL);
             handled.force_writer = token(ANNOTATION_FORCE_WRITER);
@@ -135,6 +137,7 @@ impl Ended {
         match &self.ran {
             None => status::Result::Suspended {
                 deleting: self.deleting,
+                changed: self.changed,
             },
             Some(Ok(ran)) => status::Result::Ran {
                 app: &ran.app,
@@ -179,12 +182,6 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
     let started = Instant::now();
     let previous = app.status.clone().unwrap_or_default();
     let (forced, token) = reconcile_token(app, &previous);
-    let span = tracing::info_span!(
-        "pass",
-        namespace = app.namespace(),
-        name = app.name_any(),
-        deleting
-    );
     let ran = if app.spec.suspend {
         None
     } else {
@@ -197,7 +194,7 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
                 .filter(|_| !forced),
             deleting,
         });
-        Some(ran(context, app, &previous, how).instrument(span).await)
+        Some(ran(context, app, &previous, how).await)
     };
     Ended {
         ran,
@@ -205,6 +202,7 @@ async fn run(context: &Arc<Context>, app: &MultiRegionApp, deleting: bool) -> En
         // A suspended app answers no token; the first pass after does.
         token: token.filter(|_| !app.spec.suspend),
         deleting,
+        changed: context.remember(app, |memory| memory.changed(&app.spec)),
     }
 }
 
@@ -230,7 +228,7 @@ fn reconcile_token(
         .as_ref()
         .and_then(|handled| handled.reconcile.clone());
     // A token that is there when the object is new is recorded, not acted on.
-    let forced = token.is_some() && token != handled && previous.observed_generation.is_some();
+    let forced = token.is_some() && token != handled && previous.is_observed();
     (forced, token.or(handled))
 }
 
@@ -368,18 +366,20 @@ async fn finish(
 ) -> Result<Pace, Error> {
     let watch = context.watch(app);
     let _writing = watch.writing.lock().await;
+    // The spec and the annotations may have changed meanwhile, which is the next pass's to tell.
+    let looked_at = app;
+    let generation = looked_at.metadata.generation.unwrap_or_default();
     // The probes may have written meanwhile.
     let Some(app) = &apps.get_opt(&app.name_any()).await? else {
         return Ok(Pace::Settled);
     };
     let previous = app.status.clone().unwrap_or_default();
-    let generation = app.metadata.generation.unwrap_or_default();
     let vitals = watch.vitals(app);
     let assessment = status::assess(&Situation {
         generation,
         previous: &previous,
         now: Timestamp::now(),
-        handled: ended.handled(app, &previous),
+        handled: ended.handled(looked_at, &previous),
         vitals: vitals.as_ref(),
         structure: None,
         rollout: ended.rollout().map(|rollout| Rolling {
@@ -390,10 +390,9 @@ async fn finish(
     });
     watch.keep(assessment.structure.clone());
     let outcome = format!("{:?}", assessment.pace).to_lowercase();
-    context
-        .health
-        .metrics
-        .reconcile(&outcome, ended.started.elapsed());
+    tracing::Span::current().record("outcome", outcome.as_str());
+    let metrics = &context.health.metrics;
+    metrics.reconcile(&outcome, ended.started.elapsed());
     let was_converged = !ended.deleting
         && previous.conditions.iter().any(|condition| {
             condition.type_ == CONDITION_READY
@@ -402,8 +401,14 @@ async fn finish(
         });
     if let Some(outcome) = ended.outcome() {
         count(context, app, outcome, was_converged);
+        if is_ready(&assessment.status) {
+            context.remember(app, |memory| memory.converged(&looked_at.spec));
+        }
     }
     context.patch_status(apps, app, &assessment.status).await?;
+    if assessment.pace.is_answered() {
+        metrics.passed(&app.uid().unwrap_or_default(), Timestamp::now());
+    }
     if let Some(outcome) = ended.outcome() {
         events::of_pass(&context.recorder, app, outcome, was_converged).await;
     }
@@ -411,6 +416,11 @@ async fn finish(
     // An edit or an annotation may ask for the writes to move.
     watch.wake();
     Ok(assessment.pace)
+}
+
+fn is_ready(status: &MultiRegionAppStatus) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|condition| condition.type_ == CONDITION_READY && condition.status == "True")
 }
 
 fn count(context: &Context, app: &MultiRegionApp, outcome: &Outcome, was_converged: bool) {
@@ -421,10 +431,26 @@ fn count(context: &Context, app: &MultiRegionApp, outcome: &Outcome, was_converg
     // What waits is counted when it no longer does.
     let differing = || outcome.found.ready();
     let keys = differing().map(Step::key).collect();
-    let new = context.remember(app, |memory| memory.new_differences(keys));
+    let corrected = |step: &&Step| {
+        let mut applied = outcome.applied.iter();
+        applied.any(|applied| applied.id == step.id && applied.verb == step.change.verb())
+    };
+    let corrected = differing().filter(corrected).map(Step::key).collect();
+    let new = context.remember(app, |memory| memory.new_differences(keys, &corrected));
     if was_converged {
+        let (uid, now) = (app.uid().unwrap_or_default(), Timestamp::now());
         for step in differing().filter(|step| new.contains(&step.key())) {
-            metrics.drift(&step.id.kind, step.change.verb());
+            let difference = difference(step);
+            metrics.drift(&uid, &difference, &step.id.kind, step.change.verb(), now);
         }
     }
+}
+
+/// Tells a difference from others, also by what is wanted: new code is wanted once, what somebody undoes again and again.
+fn difference(step: &Step) -> String {
+    let mut hasher = DefaultHasher::new();
+    if let Change::Create { config } | Change::Update { config, .. } = &step.change {
+        config.to_string().hash(&mut hasher);
+    }
+    format!("{} {:x}", step.key(), hasher.finish())
 }

@@ -12,6 +12,7 @@ use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Client, ResourceExt};
 
 use super::WatchBackoff;
+use super::shards::Shard;
 use crate::api::MultiRegionApp;
 use crate::settings::Settings;
 
@@ -22,6 +23,8 @@ pub struct Scope {
     pub cluster: String,
     /// Only these namespaces; all if there are none.
     pub namespaces: BTreeSet<String>,
+    /// Only the apps of this shard.
+    pub shard: Shard,
     /// Between two readings of an app's metrics; zero: none are read.
     pub cloudwatch_interval: Duration,
     /// Which account each namespace acts in.

@@ -19,6 +19,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{Context, drill, events};
 use crate::api::{
@@ -261,18 +262,21 @@ impl Context {
         all.insert(uid, watch.clone());
         self.watches.begun.notify_one();
         let fence = self.accounts.fence();
+        // Has each log line say whose it is.
+        let span = tracing::info_span!("watch", namespace = app.namespace(), app = app.name_any());
         let probes = probes(self.clone(), watch.clone());
-        tokio::spawn(guarded(fence.clone(), watch.clone(), probes));
+        tokio::spawn(guarded(fence.clone(), watch.clone(), probes).instrument(span.clone()));
         let trials = rollouts::trials(self.clone(), watch.clone());
-        tokio::spawn(guarded(fence.clone(), watch.clone(), trials));
+        tokio::spawn(guarded(fence.clone(), watch.clone(), trials).instrument(span.clone()));
         for what in [What::Tables, What::StaticFiles] {
             let beats = heartbeats(self.clone(), watch.clone(), what);
-            tokio::spawn(guarded(fence.clone(), watch.clone(), beats));
+            tokio::spawn(guarded(fence.clone(), watch.clone(), beats).instrument(span.clone()));
         }
         // Not cut off when the watch ends, but told to give up.
         let drills = drill::drills(self.clone(), watch.clone());
         let fence = fence.clone();
-        self.drills.spawn(async move { fence.hold(drills).await });
+        let drills = async move { fence.hold(drills).await };
+        self.drills.spawn(drills.instrument(span));
         watch
     }
 
@@ -341,8 +345,7 @@ fn remembered(status: Option<&MultiRegionAppStatus>) -> Health {
 fn assessed(app: &MultiRegionApp, watch: &Watch) -> Option<MultiRegionAppStatus> {
     let previous = app.status.as_ref()?;
     // Before the first full pass there is nothing to say this beside.
-    previous.observed_generation?;
-    let vitals = watch.vitals(app)?;
+    let vitals = watch.vitals(app).filter(|_| previous.is_observed())?;
     let structure = watch.known().structure.clone();
     let status = status::assess(&Situation {
         generation: app.metadata.generation.unwrap_or_default(),

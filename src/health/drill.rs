@@ -136,6 +136,15 @@ pub fn writer_at_dr(drill: &DrillStatus) -> Option<Writer> {
     })
 }
 
+/// When the last drill that succeeded ended, by what is known of the last one.
+pub fn last_success(drill: &DrillStatus) -> Option<Timestamp> {
+    let finished = drill.finished.as_ref();
+    finished
+        .filter(|_| drill.result == SUCCEEDED)
+        .or(drill.last_succeeded.as_ref())
+        .map(|time| time.0)
+}
+
 /// What a drill that went well came to, in a sentence.
 pub fn summary(drill: &DrillStatus) -> String {
     let time = |milliseconds: Option<i64>| {

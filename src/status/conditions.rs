@@ -12,6 +12,8 @@ use crate::api::{
 
 /// A denial is normal in a role's first minute; this long, it is not.
 const DENIED_IS_STALLED: SignedDuration = SignedDuration::from_mins(10);
+/// Reason of what waits until `suspend` is false.
+const SUSPENDED: &str = "Suspended";
 /// The API server takes 32,768 characters, a reader fewer.
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -160,10 +162,15 @@ fn ready(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
         Verdict::Observed(_) => kept(situation, CONDITION_READY, "NotConverged", "only observing"),
         // Not asked for.
         Verdict::Probed => vitals::ready_without(situation.previous),
+        Verdict::Suspended { .. } if is_outdated(situation) => Stand::new(
+            "False",
+            SUSPENDED,
+            "the spec declares something else since; it is done when suspend is false",
+        ),
         Verdict::Suspended { .. } => kept(
             situation,
             CONDITION_READY,
-            "Suspended",
+            SUSPENDED,
             "nothing was done yet",
         ),
     }
@@ -189,7 +196,7 @@ fn synced(situation: &Situation<'_>, verdict: &Verdict) -> Stand {
             } else {
                 "suspend is true"
             };
-            Stand::new(before, "Suspended", message)
+            Stand::new(before, SUSPENDED, message)
         }
         Verdict::Stopped { message, .. } => Stand::new("False", code::STOPPED, message),
         Verdict::Stalled { reason, message } => Stand::new("False", reason, message),
@@ -240,6 +247,21 @@ fn work(situation: &Situation<'_>, verdict: &Verdict) -> Option<(&'static str, S
     }
 }
 
+/// Whether a suspended app's readiness is of a spec that is no longer declared. Suspending alone declares nothing else; where
+/// it is not known what a generation changed, the first one is taken to have done that and no more.
+fn is_outdated(situation: &Situation<'_>) -> bool {
+    let Result::Suspended { changed, .. } = situation.result else {
+        return false;
+    };
+    let observed = previous(situation, CONDITION_READY).and_then(|ready| ready.observed_generation);
+    let suspended =
+        previous(situation, CONDITION_SYNCED).is_some_and(|synced| synced.reason == SUSPENDED);
+    observed.is_some_and(|observed| {
+        observed != situation.generation
+            && changed.unwrap_or(suspended || observed + 1 != situation.generation)
+    })
+}
+
 /// Whether this very generation was converged once.
 fn converged_before(situation: &Situation<'_>) -> bool {
     let deleting = matches!(situation.result, Result::Ran { deleting: true, .. });
@@ -266,7 +288,7 @@ fn kept(situation: &Situation<'_>, name: &str, reason: &str, message: &str) -> S
             if name != CONDITION_READY
                 || before.status != "True"
                 || before.observed_generation == Some(situation.generation)
-                || reason == "Suspended" =>
+                || reason == SUSPENDED =>
         {
             Stand::of(before)
         }

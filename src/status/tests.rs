@@ -366,7 +366,10 @@ fn suspending_keeps_every_value_and_says_so() {
         vitals: None,
         structure: None,
         rollout: None,
-        result: Result::Suspended { deleting: true },
+        result: Result::Suspended {
+            deleting: true,
+            changed: None,
+        },
     };
     let status = assess(&situation).status;
     assert_eq!(line(&status, "Ready"), "True Converged");
@@ -377,6 +380,44 @@ fn suspending_keeps_every_value_and_says_so() {
         .find(|condition| condition.type_ == "Synced")
         .expect("it is always there");
     assert!(synced.message.contains("deletion waits"));
+}
+
+/// Else whoever waits for a change would take it for done: see kstatus.
+#[test]
+fn what_is_declared_while_suspended_is_not_said_to_be_so() {
+    let assessed = |generation, previous: &MultiRegionAppStatus, changed| {
+        let result = Result::Suspended {
+            deleting: false,
+            changed,
+        };
+        let situation = Situation {
+            generation,
+            previous,
+            now: now(),
+            handled: Default::default(),
+            vitals: None,
+            structure: None,
+            rollout: None,
+            result,
+        };
+        assess(&situation).status
+    };
+    let suspended = assessed(GENERATION + 1, &converged(), None);
+    assert_eq!(line(&suspended, "Ready"), "True Converged");
+    // The controller was started anew.
+    let again = assessed(GENERATION + 1, &suspended, None);
+    assert_eq!(again, suspended);
+    for (generation, changed, ready) in [
+        (GENERATION + 2, Some(true), "False Suspended"),
+        (GENERATION + 2, None, "False Suspended"),
+        (GENERATION + 2, Some(false), "True Converged"),
+    ] {
+        let status = assessed(generation, &suspended, changed);
+        assert_eq!(line(&status, "Ready"), ready, "{generation} {changed:?}");
+        assert_eq!(assessed(generation, &status, changed), status);
+    }
+    let both = assessed(GENERATION + 1, &converged(), Some(true));
+    assert_eq!(line(&both, "Ready"), "False Suspended");
 }
 
 #[test]

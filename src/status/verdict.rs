@@ -78,6 +78,13 @@ pub enum Pace {
     Person,
 }
 
+impl Pace {
+    /// Whether AWS answered, whatever it said of the app.
+    pub fn is_answered(self) -> bool {
+        !matches!(self, Self::Recover | Self::Denied)
+    }
+}
+
 impl Verdict {
     pub(super) fn pace(&self) -> Pace {
         match self {
@@ -133,7 +140,7 @@ fn validated_by_hand(app: &App) -> bool {
 pub(super) fn of(situation: &Situation<'_>) -> Verdict {
     match &situation.result {
         Result::Probed => Verdict::Probed,
-        Result::Suspended { deleting } => Verdict::Suspended {
+        Result::Suspended { deleting, .. } => Verdict::Suspended {
             deleting: *deleting,
         },
         Result::Invalid(invalid) => Verdict::Stalled {

@@ -172,7 +172,8 @@ fn row<'a>(namespace: &'a str, name: &'a str, app: &'a MultiRegionApp) -> Row<'a
         suspended: spec.suspend,
         observed: spec.management_policy == ManagementPolicy::Observe,
         deleting: metadata.deletion_timestamp.is_some(),
-        stale: observed.is_some() && observed < metadata.generation,
+        // Below zero, nobody looked yet.
+        stale: observed >= Some(0) && observed < metadata.generation,
     }
 }
 
@@ -206,6 +207,7 @@ mod tests {
     #[test]
     fn a_status_of_an_older_spec_is_told_apart_from_none() {
         let stale = |observed| row("one", "shop", &app("one", observed)).stale;
-        assert_eq!([None, Some(1), Some(2)].map(stale), [false, true, false]);
+        let all = [None, Some(-1), Some(1), Some(2)].map(stale);
+        assert_eq!(all, [false, false, true, false]);
     }
 }

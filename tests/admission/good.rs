@@ -257,7 +257,16 @@ async fn applying_again_changes_nothing() -> Result<()> {
     let cluster = Cluster::start("admission-again").await?;
     for (name, yaml) in SAMPLES {
         let object = without_namespace(yaml);
+        let created = cluster.apply(&object).await?.expect(name);
+        // So that kstatus does not take it for done.
+        assert_eq!(
+            created["status"],
+            json!({"observedGeneration": -1}),
+            "{name}"
+        );
+        // The default of the status is stored by the first write after the creation, which is mostly the operator's.
         let first = cluster.apply(&object).await?.expect(name);
+        assert_eq!(created["spec"], first["spec"], "{name}");
         // managedFields have times of a second.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         let second = cluster.apply(&object).await?.expect(name);

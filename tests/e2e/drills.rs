@@ -225,7 +225,30 @@ async fn a_drill_sends_the_writes_to_dr_and_back_and_loses_no_read() -> Result<(
     ensure!(drill["failedRequests"] == 0 && drill["writeProbe"] == "Passed");
     ensure!(drill["finished"].is_string() && drill["phase"].is_null());
     ensure!(app["status"]["lastHandled"]["drill"] == drill["id"]);
+    ensure!(drill["lastSucceeded"] == drill["finished"]);
+    failing_it_is_not_forgotten(&world, &drill["finished"]).await?;
     at_rest(&world, 3).await
+}
+
+/// A drill that fails does not make the one before it that succeeded forgotten, nor overdue.
+async fn failing_it_is_not_forgotten(world: &World, succeeded: &Value) -> Result<()> {
+    let fault = Fault::new(FaultKind::AccessDenied)
+        .service(Service::KeyValueStore)
+        .operation("PutKey");
+    world.proxy.configure(|config| config.faults = vec![fault]);
+    ask(world, "again").await?;
+    let status = until_ended(world, "again").await?;
+    world.proxy.configure(|config| config.faults.clear());
+    ended(&status, "Failed", "MoveFailed")?;
+    ensure!(status["lastDrill"]["lastSucceeded"] == *succeeded);
+    let succeeded: jiff::Timestamp = serde_json::from_value(succeeded.clone())?;
+    let told = format!(
+        "multiregion_oldest_drill_timestamp_seconds {}",
+        succeeded.as_second()
+    );
+    let (_, metrics) = world.ask("/metrics").await?;
+    ensure!(metrics.lines().any(|line| line == told), "{metrics}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //!
 //! Each test has a namespace, an AWS account and an operator of its own; every test ends with a pass that writes nothing.
 
+mod adoption;
 mod annotation;
 mod bad_days;
 mod browser;
@@ -9,8 +10,10 @@ mod credentials;
 mod domains;
 mod drills;
 mod evidence;
+mod gitops;
 mod graph;
 mod health;
+mod kstatus;
 mod leaders;
 mod lifecycle;
 mod outages;
@@ -19,10 +22,12 @@ mod permissions;
 mod plan;
 mod process;
 mod rollout;
+mod shards;
 mod sharing;
 mod storm;
 mod telling;
 mod tenancy;
+mod traced;
 mod web;
 mod world;
 mod writes;

@@ -24,8 +24,8 @@ async fn metrics_count_a_life_and_their_labels_are_bounded() -> Result<()> {
     let before = Samples::of(&world).await?;
     ensure!(drift(&before) == 0.0, "a creation was counted as drift");
     for (condition, status) in [("Ready", "True"), ("Synced", "True")] {
-        let labels = format!("{{type=\"{condition}\",status=\"{status}\"}}");
-        let name = format!("multiregion_conditions{labels}");
+        let labels = format!("type=\"{condition}\",status=\"{status}\",reason=\"Converged\"");
+        let name = format!("multiregion_conditions{{{labels}}}");
         ensure!(before.0.get(&name) == Some(&1.0), "{name}");
     }
 
@@ -39,6 +39,20 @@ async fn metrics_count_a_life_and_their_labels_are_bounded() -> Result<()> {
         "{:?}",
         after.0
     );
+    // Somebody who insists is told from somebody who tried something.
+    let recurring = "multiregion_drift_recurring{kind=\"lambda_function\",change=\"update\"}";
+    ensure!(!after.0.contains_key(recurring));
+    for _ in 0..2 {
+        world.set_memory("us-east-1", "shop-primary", 256).await?;
+        world.pass("shop").await?;
+        world.until_ready("shop", TIMEOUT).await?;
+    }
+    let after = Samples::of(&world).await?;
+    ensure!(
+        drift(&after) == 3.0 && after.0.get(recurring) == Some(&1.0),
+        "{:?}",
+        after.0
+    );
     for family in [
         "multiregion_reconciles_total",
         "multiregion_reconcile_seconds_count",
@@ -47,6 +61,9 @@ async fn metrics_count_a_life_and_their_labels_are_bounded() -> Result<()> {
         "multiregion_drift_total",
         "multiregion_applied_total",
         "multiregion_conditions",
+        "multiregion_oldest_condition_timestamp_seconds",
+        "multiregion_oldest_pass_timestamp_seconds",
+        "multiregion_oldest_drill_timestamp_seconds",
     ] {
         ensure!(after.sum(family) > 0.0, "{family} is missing");
     }
@@ -54,14 +71,14 @@ async fn metrics_count_a_life_and_their_labels_are_bounded() -> Result<()> {
     world.delete("shop").await?;
     world.until_gone("shop", TIMEOUT).await?;
     let gone = Samples::of(&world).await?;
-    ensure!(
-        gone.sum("multiregion_conditions") == 0.0,
-        "conditions of an app that is gone"
-    );
-    for samples in [&after, &gone] {
-        samples.check_labels(&world)?;
+    for family in [
+        "multiregion_conditions",
+        "multiregion_oldest_pass_timestamp_seconds",
+        "multiregion_oldest_drill_timestamp_seconds",
+    ] {
+        ensure!(gone.sum(family) == 0.0, "{family} of an app that is gone");
     }
-    Ok(())
+    Samples(after.0.into_iter().chain(gone.0).collect()).check_labels(&world)
 }
 
 /// Samples by name and labels, as they are exposed.
@@ -131,6 +148,7 @@ impl Samples {
             "le",
             "operation",
             "outcome",
+            "reason",
             "region",
             "service",
             "status",

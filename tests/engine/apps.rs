@@ -31,6 +31,7 @@ pub struct Shape {
     pub ttl: i32,
     pub deletion: &'static str,
     pub adopt: bool,
+    pub observe: bool,
 }
 
 impl Default for Shape {
@@ -46,6 +47,7 @@ impl Default for Shape {
             ttl: 60,
             deletion: "RetainData",
             adopt: false,
+            observe: false,
         }
     }
 }
@@ -81,6 +83,7 @@ impl Shape {
             "cdn": {"cache": {"defaultTTLSeconds": self.ttl}},
             "deletionPolicy": self.deletion,
             "adoptionPolicy": if self.adopt { "IfUnowned" } else { "Never" },
+            "managementPolicy": if self.observe { "Observe" } else { "Full" },
         });
         if self.dr {
             spec["regions"]["dr"] = json!(DR);

@@ -204,6 +204,17 @@ impl Driver {
         outcome
     }
 
+    /// A pass that only looks.
+    pub fn look(&self) -> Outcome {
+        let options = Options {
+            observe_only: true,
+            ..Options::default()
+        };
+        let (wanted, seen) = (self.wanted(), Seen::default());
+        let pass = reconcile::pass(&self.sim, &wanted, &|_| None, &seen, options);
+        self.runtime.block_on(pass)
+    }
+
     /// Probes of the DR function, as many as a rollout needs, answered as `dr_answers` says.
     fn probe(&mut self, outcome: &Outcome) {
         self.heard = false;

@@ -12,6 +12,7 @@ mod drive;
 mod edge;
 mod figures;
 mod property;
+mod recorded;
 mod rules;
 mod sim;
 mod stories;

@@ -3,7 +3,7 @@ Flags of `run` that the chart passes only if the program knows them: it ends at 
 this list with `multiregion run --help`.
 */}}
 {{- define "multiregion.flags" -}}
-config: false
+config: true
 web: false
 {{- end -}}
 
@@ -13,6 +13,6 @@ web: false
 - --config=/etc/multiregion/config.yaml
 {{- end }}
 {{- if .Values.web.enabled }}
-- --web
+- --web={{ .Values.settings.listenAddress }}:8081
 {{- end }}
 {{- end -}}

@@ -153,3 +153,22 @@ fn only_a_writer_that_the_status_names_is_taken_back() {
     };
     assert_eq!(writer_at_dr(&begun), "DR:8".parse().ok());
 }
+
+#[test]
+fn a_drill_that_failed_does_not_make_one_that_succeeded_forgotten() {
+    let time = |second| serde_json::json!(format!("2026-05-01T00:00:{second:02}Z"));
+    let success = |drill: serde_json::Value| {
+        let drill: DrillStatus = serde_json::from_value(drill).expect("a drill as it is stored");
+        last_success(&drill).map(|time| time.to_string())
+    };
+    let drill =
+        |result: &str| serde_json::json!({"id": "1", "result": result, "finished": time(9)});
+    assert_eq!(
+        success(drill(SUCCEEDED)).as_deref(),
+        Some("2026-05-01T00:00:09Z")
+    );
+    assert_eq!(success(drill(FAILED)), None);
+    let mut later = drill(REFUSED);
+    later["lastSucceeded"] = time(5);
+    assert_eq!(success(later).as_deref(), Some("2026-05-01T00:00:05Z"));
+}

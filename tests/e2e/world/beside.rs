@@ -34,6 +34,14 @@ impl World {
             .push((name.to_owned(), value.to_owned()));
     }
 
+    /// Has the operator's log be for machines, from its next start on.
+    pub fn log_as_json(&mut self) {
+        let arguments = self.options.arguments.iter_mut();
+        for argument in arguments.filter(|argument| *argument == "text") {
+            *argument = "json".into();
+        }
+    }
+
     /// Runs `multiregion` to its end as a person with this account's credentials would.
     pub async fn multiregion(
         &self,

@@ -21,6 +21,11 @@ pub struct Candidate {
 impl World {
     /// Starts one more operator, which stands for the world's one lease.
     pub async fn candidate(&self) -> Result<Candidate> {
+        self.candidate_with(&[]).await
+    }
+
+    /// The same, with further arguments.
+    pub async fn candidate_with(&self, arguments: &[&str]) -> Result<Candidate> {
         let proxy = Proxy::start(&self.emulator_url, Config::transparent()).await?;
         let mut options = OperatorOptions {
             directory: testbed::paths::scratch()?,
@@ -31,6 +36,8 @@ impl World {
         options
             .arguments
             .push(format!("--lease-name={}", self.namespace));
+        let further = arguments.iter().map(|argument| (*argument).to_owned());
+        options.arguments.extend(further);
         let operator = Operator::start(&options)?;
         Ok(Candidate { proxy, operator })
     }
@@ -65,6 +72,16 @@ impl Candidate {
         let says = |_, body: &str| body.contains(expected);
         let waited = self.operator.wait_readyz(timeout, says).await;
         waited.with_context(|| expected.to_owned())
+    }
+
+    /// The sum of a metric's values, of the lines that begin so.
+    pub async fn metric(&self, line: &str) -> Result<f64> {
+        let metrics = self.operator.metrics_text().await?;
+        let values = metrics
+            .lines()
+            .filter(|found| found.starts_with(line))
+            .filter_map(|found| found.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Ok(values.sum())
     }
 
     /// What the metric says.

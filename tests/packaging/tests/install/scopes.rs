@@ -24,7 +24,10 @@ async fn with_the_rights_that_are_rendered_apps_get_ready_in_their_namespaces_an
         world.apply_app(namespace).await?;
     }
     let settings = format!("{IMAGE},watchNamespaces={{web,shop}},settings.clusterId=cluster-1");
-    let narrow = rendered(&["--set", &settings]).await?;
+    // The operator ends where it cannot read its configuration, or finds an unknown field.
+    let accounts = "accounts.default=Refuse,accounts.namespaces.web.allowedPrefixes={app-*},\
+                    accounts.namespaces.shop.allowedPrefixes={app-shop}";
+    let narrow = rendered(&["--set", &settings, "--set", accounts]).await?;
     let operator = world.install(&narrow).await?;
     world.until_ready("web", &operator).await?;
     world.until_ready("shop", &operator).await?;
@@ -103,6 +106,20 @@ async fn as_the_base_of_kustomize_has_it_an_app_gets_ready_and_readers_only_read
     Ok(())
 }
 
+/// What a volume does: the configuration is where the arguments say it is, below the operator's own directory.
+fn mount(objects: &[Value], options: &mut OperatorOptions) -> Result<()> {
+    for argument in &mut options.arguments {
+        if argument.starts_with("--config=") {
+            let map = one(objects, "ConfigMap", "multiregion")?;
+            let text = map["data"]["config.yaml"].as_str();
+            let file = options.directory.join("config.yaml");
+            std::fs::write(&file, text.context("the configuration")?)?;
+            *argument = format!("--config={}", file.display());
+        }
+    }
+    Ok(())
+}
+
 /// A cluster and an AWS of a test's own: an operator for the whole cluster is there alone.
 struct World {
     control_plane: ControlPlane,
@@ -169,6 +186,7 @@ impl World {
             .skip(1)
             .filter(|argument| !argument.starts_with("--listen="))
             .collect();
+        mount(objects, &mut options)?;
         // What the deployment takes from the pod's own fields.
         options.environment = vec![
             ("POD_NAME".to_owned(), "multiregion-0".to_owned()),

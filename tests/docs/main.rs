@@ -1,0 +1,12 @@
+//! The documentation, held to what it speaks of: every link leads somewhere, and every reason that the program gives is
+//! explained, and no other. (Manifests and commands of the pages are tested in `src/cli/tests.rs`, where they are known.)
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod links;
+mod pages;
+mod reasons;
