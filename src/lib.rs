@@ -18,7 +18,7 @@
 //! | [`app`] | the spec parsed once, every name given; pure |
 //! | [`resources`] | the kinds of AWS resources, one file each |
 //! | [`settings`] | which namespace acts in which account, and within what bounds |
-//! | [`aws`] | accounts, clients per region, the error table, rate limits, ownership tags |
+//! | [`aws`] | accounts, clients per region, the error table, rate limits, what all apps of an account share, ownership tags |
 //! | [`validate`] | the offline check of a manifest |
 //! | [`model`] | the engine's vocabulary: ids, inputs, desired, observed |
 //! | [`api`] | the custom resource: spec, status, admission rules |

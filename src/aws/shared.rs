@@ -63,6 +63,21 @@ pub const CERTIFICATES: Read = listed("acm:ListCertificates", 1);
 /// The roles with their inline policies; of an app there are two, with two policies and one.
 pub const ROLES: Read = listed("iam:GetAccountAuthorizationDetails", 5);
 
+/// All of them.
+pub const TABLE: [&Read; 11] = [
+    &RECORDS,
+    &DISTRIBUTIONS,
+    &CACHE_POLICIES,
+    &ORIGIN_REQUEST_POLICIES,
+    &ORIGIN_ACCESS_CONTROLS,
+    &ORIGIN_ACCESS_IDENTITIES,
+    &EDGE_FUNCTION,
+    &EDGE_FUNCTION_CODE,
+    &KEY_VALUE_STORE,
+    &CERTIFICATES,
+    &ROLES,
+];
+
 /// A zone's id never changes; a zone that was deleted and made again is noticed after this, or when it is used.
 pub const ZONE_IDS_KEPT: Duration = Duration::from_secs(600);
 /// A change of records is in force within a minute; one that is not by then is no longer asked for.
@@ -182,7 +197,9 @@ impl Readings {
             .beyond
             .take_if(|(_, seen)| now.duration_since(*seen) < LONGEST_MEMORY);
         reading.beyond = beyond;
-        (!beyond.is_some_and(|(beyond, _)| beyond >= pages)).then_some(pages)
+        beyond
+            .is_none_or(|(beyond, _)| beyond < pages)
+            .then_some(pages)
     }
 
     /// Notes that a list has more pages than `pages`, or with `usize::MAX` is not to be had.
@@ -344,19 +361,7 @@ mod tests {
 
     #[test]
     fn no_reading_serves_as_long_as_a_settled_app_is_left_alone() {
-        for read in [
-            &RECORDS,
-            &DISTRIBUTIONS,
-            &CACHE_POLICIES,
-            &ORIGIN_REQUEST_POLICIES,
-            &ORIGIN_ACCESS_CONTROLS,
-            &ORIGIN_ACCESS_IDENTITIES,
-            &EDGE_FUNCTION,
-            &EDGE_FUNCTION_CODE,
-            &KEY_VALUE_STORE,
-            &CERTIFICATES,
-            &ROLES,
-        ] {
+        for read in TABLE {
             assert!(read.serves < Duration::from_secs(300), "{}", read.name);
         }
     }

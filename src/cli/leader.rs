@@ -46,7 +46,7 @@ pub(super) enum Leading {
     /// It is not: this process works on everything.
     Alone,
     /// One process works on everything.
-    One(Election),
+    One(Box<Election>),
     /// Each works on some.
     Shards(Leases),
 }
@@ -69,13 +69,13 @@ impl LeaderArguments {
                 shards: self.shards,
             });
         }
-        Leading::One(Election::new(
+        Leading::One(Box::new(Election::new(
             client.clone(),
             &namespace,
             &self.lease_name,
             &process,
             health.clone(),
-        ))
+        )))
     }
 }
 

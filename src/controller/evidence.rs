@@ -35,6 +35,8 @@ struct Due {
 
 /// An account, by its number, and a region: what one call can read.
 type Place<'a> = (usize, &'a str);
+/// What is asked, with the number of the app that it is asked for.
+type Asked<'a> = Vec<(usize, &'a Query)>;
 
 /// Readings, `every` so often an app, until the process ends; none at all if that is zero.
 pub(super) async fn readings(context: Arc<Context>, every: Duration) {
@@ -83,14 +85,16 @@ impl Readings {
             return;
         }
         let now = Timestamp::now();
-        let mut places: BTreeMap<Place<'_>, (Pass, Vec<(usize, &Query)>)> = BTreeMap::new();
-        for (app, due) in due.iter().enumerate() {
-            for query in &due.queries {
-                let place = (due.aws.number(), query.region.as_str());
-                let asked = places
-                    .entry(place)
-                    .or_insert_with(|| (process(&due.aws, &context.cluster), Vec::new()));
-                asked.1.push((app, query));
+        let of_apps = due.iter().map(|due| {
+            let account = due.aws.number();
+            (account, due.queries.as_slice())
+        });
+        let mut places: BTreeMap<Place<'_>, (Pass, Asked<'_>)> = BTreeMap::new();
+        for (place, asked) in by_place(of_apps) {
+            // All who are asked for at one place act in one account.
+            if let Some((app, _)) = asked.first() {
+                let pass = process(&due[*app].aws, &context.cluster);
+                places.insert(place, (pass, asked));
             }
         }
         let of_places = places
@@ -163,6 +167,20 @@ impl Readings {
     }
 }
 
+/// What is asked at each place.
+fn by_place<'a>(
+    apps: impl Iterator<Item = (usize, &'a [Query])>,
+) -> BTreeMap<Place<'a>, Asked<'a>> {
+    let mut places: BTreeMap<Place<'a>, Asked<'a>> = BTreeMap::new();
+    for (app, (account, queries)) in apps.enumerate() {
+        for query in queries {
+            let place = (account, query.region.as_str());
+            places.entry(place).or_default().push((app, query));
+        }
+    }
+    places
+}
+
 /// What is asked for an app that has a distribution.
 async fn queries(context: &Context, app: &MultiRegionApp) -> Vec<Query> {
     let distribution = app
@@ -211,5 +229,60 @@ fn process(aws: &Arc<Aws>, cluster: &str) -> Pass {
 async fn tell(context: &Arc<Context>, watch: &Watch) {
     if let Err(error) = context.tell(watch).await {
         tracing::warn!(app = %watch.object, error = %crate::chain(&error), "the status could not be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_due_every_fifth_turn_a_sick_one_at_each_and_a_new_one_at_once() {
+        let mut readings = Readings {
+            turn: 7,
+            ..Readings::default()
+        };
+        assert!(readings.is_due("new", false));
+        readings.read.insert("read".into(), 7);
+        let due = |readings: &Readings, unhealthy| readings.is_due("read", unhealthy);
+        assert!(!due(&readings, true), "twice in one turn");
+        let turns: Vec<(u64, bool, bool)> = (8..=12)
+            .map(|turn| {
+                readings.turn = turn;
+                (turn, due(&readings, false), due(&readings, true))
+            })
+            .collect();
+        let expected = (8..=12).map(|turn| (turn, turn == 12, true));
+        assert!(turns.iter().copied().eq(expected), "{turns:?}");
+    }
+
+    #[test]
+    fn all_apps_of_an_account_share_the_calls_of_a_region() {
+        let query = |region: &str| Query {
+            figure: Figure::Pending,
+            region: region.into(),
+            namespace: "AWS/S3",
+            metric: "OperationsPendingReplication",
+            dimensions: Vec::new(),
+            statistic: "Maximum",
+            unit: 1.0,
+        };
+        let apps: Vec<Vec<Query>> = (0..240)
+            .map(|_| {
+                let regions = ["us-east-1", "us-west-2"].into_iter();
+                regions.flat_map(|region| vec![query(region); 6]).collect()
+            })
+            .collect();
+        // Every other one acts in another account.
+        let of_accounts = (0..)
+            .zip(&apps)
+            .map(|(app, queries)| (app % 2, queries.as_slice()));
+        let places = by_place(of_accounts);
+        assert_eq!(places.len(), 4);
+        for ((account, _), asked) in &places {
+            assert_eq!(asked.len(), 720);
+            assert_eq!(asked.chunks(MOST_QUERIES).count(), 2, "not 120");
+            assert!(asked.iter().all(|(app, _)| app % 2 == *account));
+        }
     }
 }

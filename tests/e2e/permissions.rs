@@ -39,9 +39,6 @@ async fn the_generated_policy_carries_an_app_from_nothing_to_nothing() -> Result
     spec["function"] = json!({"memorySizeMiB": 256, "logRetentionDays": 7});
     world.apply("shop", &spec).await?;
     world.until_ready("shop", Duration::from_secs(90)).await?;
-    world.assert_quiet("shop").await?;
-    world.delete("shop").await?;
-    world.until_gone("shop", Duration::from_secs(90)).await?;
     ensure!(
         world
             .proxy
@@ -49,6 +46,9 @@ async fn the_generated_policy_carries_an_app_from_nothing_to_nothing() -> Result
             .contains_key(&(Service::Iam, "PutRolePermissionsBoundary".into())),
         "the boundary was not put back"
     );
+    world.assert_quiet("shop").await?;
+    world.delete("shop").await?;
+    world.until_gone("shop", Duration::from_secs(90)).await?;
     let denied: Vec<_> = world
         .proxy
         .calls()

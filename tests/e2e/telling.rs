@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use multiregion::aws::shared::TABLE;
 use serde_json::{Value, json};
 use strict_aws::Config;
 
@@ -58,6 +59,8 @@ async fn metrics_count_a_life_and_their_labels_are_bounded() -> Result<()> {
         "multiregion_reconcile_seconds_count",
         "multiregion_aws_calls_total",
         "multiregion_aws_call_seconds_count",
+        "multiregion_aws_wait_seconds_total",
+        "multiregion_shared_reads_total",
         "multiregion_drift_total",
         "multiregion_applied_total",
         "multiregion_conditions",
@@ -106,8 +109,10 @@ impl Samples {
 
     /// Every value of every label is one of a few known ones, or at least the name of nothing of the app's.
     fn check_labels(&self, world: &World) -> Result<()> {
+        let reads = TABLE.map(|read| read.name);
         let known: BTreeMap<&str, &[&str]> = BTreeMap::from([
-            ("region", &["us-east-1", "us-west-2", "global"][..]),
+            ("read", &reads[..]),
+            ("region", &["us-east-1", "us-west-2", "global"]),
             ("from", &["us-east-1", "us-west-2"]),
             ("to", &["us-east-1", "us-west-2"]),
             ("target", &["primary", "dr", "edge"]),
@@ -149,6 +154,7 @@ impl Samples {
             "operation",
             "outcome",
             "reason",
+            "read",
             "region",
             "service",
             "status",

@@ -212,6 +212,7 @@ fn vitals(primary: RegionHealth, dr: RegionHealth) -> Vitals {
         objectives: Default::default(),
         writer: None,
         drill: None,
+        evidence: None,
         handled: LastHandled::default(),
     }
 }

@@ -447,10 +447,10 @@ async fn believed(summary: String) -> (Option<Seen<Config>>, Asks) {
 }
 
 async fn observe_by_id() -> Seen<Config> {
-    let (pass, _) = recording(
-        false,
-        cloudfront(CONFIG.replace("<Comment>", &format!("<Comment>{}", owner().comment()))),
-    );
+    let (before, rest) = CONFIG.split_once("<Comment>").expect("a comment");
+    let (_, after) = rest.split_once("</Comment>").expect("its end");
+    let config = format!("{before}<Comment>{}</Comment>{after}", owner().comment());
+    let (pass, _) = recording(false, cloudfront(config));
     let hint = Hint {
         known_id: Some(ID.into()),
         wanted: None,

@@ -22,8 +22,8 @@ const READS: u64 = 50;
 const WRITES: u64 = 5;
 /// Viewers that read: an answer of the local AWS takes tens of milliseconds.
 const READERS: u32 = 12;
-/// For so long the requests of a settled app are counted.
-const COUNTED: Duration = Duration::from_secs(180);
+/// For so long the requests of a settled app are counted: once in it CloudWatch is read.
+const COUNTED: Duration = Duration::from_secs(300);
 
 /// How an app is watched.
 struct Thresholds {
