@@ -2,6 +2,7 @@
 # Says at once everything that is missing to build and run this repository, and what to do about it.
 #
 #   hack/check-tools.sh            exit 0 when all is there, else 1 with a list on stderr
+#   hack/check-tools.sh --test     the same, with what only the tests need
 #   hack/check-tools.sh --python   prints the Python interpreter to use
 #
 # The only place that knows the minimum versions; the Makefile and the testbed both call it.
@@ -76,6 +77,17 @@ fi
 
 if ! command -v cc >/dev/null 2>&1; then
     miss "a C compiler: no cc found" "on Debian and Ubuntu: apt-get install build-essential; on macOS: xcode-select --install"
+fi
+
+if [ "${1:-}" = "--test" ]; then
+    # The test of the web page; CHROMIUM names one of another name.
+    browser=""
+    for candidate in ${CHROMIUM:-chromium chromium-browser google-chrome}; do
+        command -v "$candidate" >/dev/null 2>&1 && browser="$candidate" && break
+    done
+    if [ -z "$browser" ]; then
+        miss "Chromium: none found" "on Debian: apt-get install chromium; elsewhere install Chrome or Chromium, and set CHROMIUM to its program"
+    fi
 fi
 
 if [ -n "$missing" ]; then

@@ -18,6 +18,7 @@ write() {
 write crds/multiregionapps.multiregion.dev.yaml "$multiregion" crd
 write deploy/base/crd.yaml "$multiregion" crd
 write deploy/base/rbac.yaml "$multiregion" rbac
+write deploy/rbac-web.yaml "$multiregion" rbac --web
 write deploy/iam-policy.json "$multiregion" iam-policy
 write docs/reference.md "$multiregion" reference
 

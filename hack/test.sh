@@ -56,7 +56,7 @@ end() {
     exit 1
 }
 
-section "Tools of this machine" hack/check-tools.sh || end
+section "Tools of this machine" hack/check-tools.sh --test || end
 section "promtool" hack/promtool.sh || end
 section "Format" cargo fmt --all --check
 section "Clippy" cargo clippy --workspace --all-targets -- -D warnings

@@ -28,7 +28,7 @@ use crate::controller::shards::{self, Shard};
 use crate::health::probe::Prober;
 use crate::settings::{self, Settings};
 use crate::telemetry::{self, Health, LogFormat, Standing};
-use crate::{api, controller};
+use crate::{api, controller, web};
 
 /// Serverless web applications in two AWS regions, as one Kubernetes resource.
 #[derive(Parser, Debug)]
@@ -51,7 +51,7 @@ enum Command {
     /// Print the definition of MultiRegionApp.
     Crd,
     /// Print the RBAC that the controller runs with.
-    Rbac(namespaces::NamespaceArguments),
+    Rbac(rbac::RbacArguments),
     /// Print the least IAM policy that the controller needs.
     IamPolicy(iam_policy::IamPolicyArguments),
     /// Print the manifest reference, as it is in docs/.
@@ -80,6 +80,9 @@ struct RunArguments {
     /// Where /metrics, /livez and /readyz are served.
     #[arg(long, env = "MULTIREGION_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Serve a read-only web page here, such as 0.0.0.0:8443; TLS is an ingress's. Needs `multiregion rbac --web`. Default: none.
+    #[arg(long, env = "MULTIREGION_WEB")]
+    web: Option<SocketAddr>,
     /// Id of this cluster in owner tags; the same id in two clusters makes them one owner. Default: the uid of kube-system.
     #[arg(long, env = "MULTIREGION_CLUSTER_ID")]
     cluster_id: Option<String>,
@@ -133,7 +136,7 @@ pub async fn main() -> ExitCode {
         Command::Graph(arguments) => graph::run(arguments).await,
         Command::Drill(arguments) => drill::run(arguments).await,
         Command::Crd => print(&api::crd_yaml()),
-        Command::Rbac(arguments) => print(&rbac::yaml(&arguments.set())),
+        Command::Rbac(arguments) => print(&rbac::yaml(&arguments)),
         Command::IamPolicy(arguments) => print(&iam_policy::json(&arguments)),
         Command::Reference => print(&reference::markdown()),
     };
@@ -173,6 +176,7 @@ async fn lead(arguments: RunArguments) -> anyhow::Result<()> {
     // It serves for as long as passes run, also those that the signal finds under way.
     let stopped = CancellationToken::new();
     let server = tokio::spawn(telemetry::serve(listener, health.clone(), stopped.clone()));
+    let page = web_page(&arguments, &client, &stopped).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let leading = arguments.leader.leading(&client, &health);
     let process = Arc::new(Process {
@@ -202,10 +206,31 @@ async fn lead(arguments: RunArguments) -> anyhow::Result<()> {
     tokio::select! {
         done = led => done?,
         served = server => served??,
+        served = page => served?,
     }
     stopped.cancel();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves the web page until `stop`, where one is asked for; also while another replica leads.
+async fn web_page(
+    arguments: &RunArguments,
+    client: &kube::Client,
+    stop: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
+    let listener = match arguments.web {
+        Some(address) => Some(web::listen(address).await?),
+        None => None,
+    };
+    let (client, namespaces) = (client.clone(), arguments.namespaces.set());
+    let stop = stop.clone();
+    Ok(async move {
+        match listener {
+            Some(listener) => web::serve(listener, client, namespaces, stop).await,
+            None => std::future::pending().await,
+        }
+    })
 }
 
 /// What all that a process leads has in common.

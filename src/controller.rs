@@ -52,7 +52,7 @@ use backoff::Memory;
 use shards::Shard;
 use watch::Watches;
 
-pub use scope::Scope;
+pub use scope::{Events, Scope, objects};
 
 /// Field manager of the status, and reporter of the events.
 const MANAGER: &str = "multiregion";
@@ -147,7 +147,7 @@ pub async fn run(
         },
     );
     let (reader, writer) = reflector::store();
-    let events = scope.events(&client, health.ready.clone());
+    let events = objects(&client, &scope.namespaces, health.ready.clone());
     let context = Arc::new(Context {
         client,
         accounts,

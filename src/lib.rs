@@ -6,6 +6,8 @@
 //! |---|---|
 //! | [`cli`] | the commands |
 //! | [`controller`] | the Kubernetes side: leader election, watch, passes, the one status patch, events |
+//! | [`web`] | the read-only page |
+//! | [`picture`] | an app's parts and how they are, as they are drawn; pure |
 //! | [`status`] | what a pass came to, as conditions; pure |
 //! | [`health`] | what probes, heartbeats and CloudWatch add up to, and whether the writes should move; pure, but for its messengers |
 //! | [`cloud`] | AWS as the engine sees it |
@@ -31,6 +33,7 @@ pub mod controller;
 pub mod health;
 pub mod metrics;
 pub mod model;
+pub mod picture;
 pub mod placeholder;
 pub mod plan;
 pub mod reconcile;
@@ -41,6 +44,7 @@ pub mod status;
 pub mod telemetry;
 pub mod topology;
 pub mod validate;
+pub mod web;
 
 /// An error with all its causes, for a log line: each `Display` says only its own part.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -52,6 +52,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "topology",
         ],
     ),
+    ("picture", &["api", "app", "aws", "model", "topology"]),
+    ("web", &["api", "controller", "picture"]),
     (
         "controller",
         &[
@@ -81,6 +83,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "controller",
             "health",
             "model",
+            "picture",
             "plan",
             "reconcile",
             "resources",
@@ -89,28 +92,37 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telemetry",
             "topology",
             "validate",
+            "web",
         ],
     ),
 ];
 
 /// Crates, by how their names begin, and the modules that may know them.
 const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("kube", &["api", "controller", "cli", "main"]),
+    ("kube", &["api", "controller", "cli", "main", "web"]),
     // Evaluates the definition's own rules offline.
     ("kube_cel", &["validate"]),
     (
         "k8s_openapi",
-        &["api", "controller", "cli", "status", "validate"],
+        &["api", "controller", "cli", "status", "validate", "web"],
     ),
     // Of health only its messengers, see below.
     ("aws_", &["aws", "resources", "cloud", "health"]),
     (
         "tokio",
-        &["aws", "resources", "controller", "cli", "main", "telemetry"],
+        &[
+            "aws",
+            "resources",
+            "controller",
+            "cli",
+            "main",
+            "telemetry",
+            "web",
+        ],
     ),
-    ("rand", &["controller", "health"]),
+    ("rand", &["controller", "health", "web"]),
     ("reqwest", &["health"]),
-    ("axum", &["telemetry"]),
+    ("axum", &["telemetry", "web"]),
     ("prometheus_client", &["metrics"]),
     ("opentelemetry", &["telemetry"]),
     ("opentelemetry_", &["telemetry"]),
@@ -119,7 +131,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 
 /// Modules that decide, and so are functions of their arguments only.
 const PURE: &[&str] = &[
-    "api", "app", "health", "model", "plan", "rollout", "status", "topology",
+    "api", "app", "health", "model", "picture", "plan", "rollout", "status", "topology",
 ];
 
 /// What goes out into the world for a module that decides.

@@ -1,6 +1,6 @@
 //! `multiregion graph`: the picture of an app as Mermaid, with what is known of its parts.
 
-mod picture;
+mod mermaid;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,11 +13,11 @@ use kube::{Client, ResourceExt};
 use super::plan;
 use crate::api::{MultiRegionApp, Role};
 use crate::app::App;
-use crate::aws::tags::OwnerKey;
 use crate::model::Observed;
+use crate::picture::{self, Known, picture};
 use crate::reconcile::Outcome;
 use crate::topology::ids;
-use picture::{Known, Lag, picture};
+use mermaid::mermaid;
 
 #[derive(Args, Debug)]
 pub(super) struct GraphArguments {
@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: GraphArguments) -> anyhow::Result<ExitCode> {
         (None, Some(name)) => of_object(name, arguments.namespace).await?,
         (None, None) => return Err(anyhow!("name a MultiRegionApp, or a manifest with -f")),
     };
-    super::print(&picture(&app, &known))
+    super::print(&mermaid(&picture(&app, &known)))
 }
 
 /// The app as its status says it is; AWS is not asked.
@@ -60,65 +60,7 @@ async fn of_object(name: &str, namespace: Option<String>) -> anyhow::Result<(App
         .get(name)
         .await
         .with_context(|| format!("reading MultiRegionApp {namespace}/{name}"))?;
-    let owner = OwnerKey {
-        cluster: String::new(),
-        namespace,
-        name: object.name_any(),
-    };
-    let app = App::new(owner, &account(&object), &object.spec)?;
-    Ok((app, told(&object)))
-}
-
-/// The account, as the distribution's ARN has it; names of buckets have it in them.
-fn account(object: &MultiRegionApp) -> String {
-    let distribution = object
-        .status
-        .as_ref()
-        .and_then(|status| status.distribution.as_ref());
-    distribution
-        .and_then(|distribution| distribution.arn.split(':').nth(4))
-        .filter(|account| !account.is_empty())
-        .unwrap_or("ACCOUNT")
-        .to_owned()
-}
-
-/// What a status says.
-fn told(object: &MultiRegionApp) -> Known {
-    let Some(status) = &object.status else {
-        return Known::default();
-    };
-    Known {
-        writer: status
-            .writer
-            .as_ref()
-            .map(|writer| (writer.active, writer.epoch)),
-        health: status
-            .regions
-            .iter()
-            .filter_map(|region| Some((region.role, region.health?)))
-            .collect(),
-        lags: status
-            .replication
-            .iter()
-            .map(|row| Lag {
-                source: row.source.clone(),
-                from: row.from.clone(),
-                seconds: row.lag_seconds,
-                state: row.state.clone(),
-            })
-            .collect(),
-        pending: status
-            .pending
-            .iter()
-            .map(|pending| {
-                let change = match &pending.waiting_on {
-                    Some(on) => format!("{}, waits on {on}", pending.change),
-                    None => pending.change.clone(),
-                };
-                (pending.resource.clone(), change)
-            })
-            .collect(),
-    }
+    Ok(picture::of_object(&namespace, &object.name_any(), &object)?)
 }
 
 /// What an observation says; nothing was probed.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::namespaces::NamespaceArguments;
 use crate::api::GROUP;
 
 /// Where the controller is at home.
@@ -12,10 +14,27 @@ pub const NAMESPACE: &str = "multiregion-system";
 const NAME: &str = "multiregion";
 /// Its role in each watched namespace; another name, as its own namespace may be one of them.
 const NAME_OF_SCOPE: &str = "multiregion-apps";
+/// What it may besides where it serves the web page.
+const NAME_OF_WEB: &str = "multiregion-web";
 
-/// Namespace, service account, roles and bindings as YAML documents; `namespaces` are those watched, none stands for all.
-pub fn yaml(namespaces: &BTreeSet<String>) -> String {
-    let documents: Vec<String> = documents(namespaces)
+/// Whose rights are printed.
+#[derive(Args, Debug, Default)]
+pub struct RbacArguments {
+    #[command(flatten)]
+    namespaces: NamespaceArguments,
+    /// Also what the web page needs (`multiregion run --web`).
+    #[arg(long)]
+    web: bool,
+}
+
+/// Namespace, service account, roles and bindings as YAML documents.
+pub fn yaml(arguments: &RbacArguments) -> String {
+    let namespaces = arguments.namespaces.set();
+    let mut all = documents(&namespaces);
+    if arguments.web {
+        all.extend(web(&namespaces));
+    }
+    let documents: Vec<String> = all
         .iter()
         .map(|document| serde_saphyr::to_string(document).expect("plain JSON is YAML"))
         .collect();
@@ -117,6 +136,30 @@ fn of_people() -> [Value; 2] {
     ]
 }
 
+/// To learn who a viewer is and what that one may see, and to read events for those who may.
+fn web(namespaces: &BTreeSet<String>) -> Vec<Value> {
+    let create = &["create"];
+    let mut rules = vec![
+        rule("authentication.k8s.io", &["tokenreviews"], create),
+        rule("authorization.k8s.io", &["subjectaccessreviews"], create),
+    ];
+    let events = rule("events.k8s.io", &["events"], &["list"]);
+    if namespaces.is_empty() {
+        rules.push(events.clone());
+    }
+    let mut documents = granted("Cluster", NAME_OF_WEB, None, &rules).to_vec();
+    for namespace in namespaces {
+        let role = granted(
+            "",
+            NAME_OF_WEB,
+            Some(namespace),
+            std::slice::from_ref(&events),
+        );
+        documents.extend(role);
+    }
+    documents
+}
+
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
     json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
 }
@@ -161,5 +204,23 @@ mod tests {
             .map(|role| role["metadata"].to_string())
             .collect();
         assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[test]
+    fn the_page_of_some_namespaces_reads_events_in_those_alone() {
+        let all = web(&BTreeSet::new());
+        assert!(of_kind(&all, "Role").is_empty());
+        assert!(
+            of_kind(&all, "ClusterRole")[0]
+                .to_string()
+                .contains("\"events\"")
+        );
+        let one = web(&["shop".to_owned()].into());
+        assert!(
+            !of_kind(&one, "ClusterRole")[0]
+                .to_string()
+                .contains("\"events\"")
+        );
+        assert_eq!(of_kind(&one, "Role")[0]["metadata"]["namespace"], "shop");
     }
 }

@@ -31,67 +31,68 @@ pub struct Scope {
     pub settings: Settings,
 }
 
-type Events = BoxStream<'static, watcher::Result<Event<MultiRegionApp>>>;
+/// As a watch of all of them tells it.
+pub type Events = BoxStream<'static, watcher::Result<Event<MultiRegionApp>>>;
 
 impl Scope {
     /// Says what to do where the objects cannot be listed; the watch goes on trying.
     pub(super) async fn look(&self, client: &Client) {
-        for (namespace, apps) in self.apis(client) {
+        for (namespace, apps) in apis(client, &self.namespaces) {
             if let Err(error) = apps.list(&ListParams::default().limit(1)).await {
                 let advice = "is the definition installed (multiregion crd | kubectl apply -f -), and may this account list it?";
                 tracing::error!(namespace, error = %crate::chain(&error), advice, "MultiRegionApps cannot be listed; trying on");
             }
         }
     }
+}
 
-    /// Everything that happens to the objects. `ready` is set once all are listed.
-    ///
-    /// A namespace that cannot be listed keeps it from being set, and no other namespace from being worked on.
-    pub(super) fn events(&self, client: &Client, ready: Arc<AtomicBool>) -> Events {
-        let mut apis = self.apis(client);
-        if apis.len() == 1
-            && let Some((_, apps)) = apis.pop_first()
-        {
-            let done = move |event: &watcher::Result<Event<_>>| {
-                if let Ok(Event::InitDone) = event {
-                    ready.store(true, Ordering::Relaxed);
-                }
-            };
-            return watch(apps).inspect(done).boxed();
-        }
-        let mut merged = Merged::new(apis.keys());
-        let watches = apis.into_iter().map(|(namespace, apps)| {
-            watch(apps)
-                .map(move |event| (namespace.clone(), event))
-                .boxed()
-        });
-        let changes = stream::select_all(watches).flat_map(move |(namespace, event)| {
-            let told = match event {
-                Ok(event) => merged.hear(&namespace, event).into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            };
-            if merged.is_complete() {
+/// Everything that happens to the objects of `namespaces`; all if there are none. `ready` is set once all are listed.
+///
+/// A namespace that cannot be listed keeps it from being set, and no other namespace from being worked on.
+pub fn objects(client: &Client, namespaces: &BTreeSet<String>, ready: Arc<AtomicBool>) -> Events {
+    let mut apis = apis(client, namespaces);
+    if apis.len() == 1
+        && let Some((_, apps)) = apis.pop_first()
+    {
+        let done = move |event: &watcher::Result<Event<_>>| {
+            if let Ok(Event::InitDone) = event {
                 ready.store(true, Ordering::Relaxed);
             }
-            stream::iter(told)
-        });
-        // The store is as empty as it begins, and from then on it is told changes.
-        stream::iter([Ok(Event::Init), Ok(Event::InitDone)])
-            .chain(changes)
-            .boxed()
-    }
-
-    /// By namespace; an empty name stands for all.
-    fn apis(&self, client: &Client) -> BTreeMap<String, Api<MultiRegionApp>> {
-        if self.namespaces.is_empty() {
-            return [(String::new(), Api::all(client.clone()))].into();
-        }
-        let api = |namespace: &String| {
-            let apps = Api::namespaced(client.clone(), namespace);
-            (namespace.clone(), apps)
         };
-        self.namespaces.iter().map(api).collect()
+        return watch(apps).inspect(done).boxed();
     }
+    let mut merged = Merged::new(apis.keys());
+    let watches = apis.into_iter().map(|(namespace, apps)| {
+        watch(apps)
+            .map(move |event| (namespace.clone(), event))
+            .boxed()
+    });
+    let changes = stream::select_all(watches).flat_map(move |(namespace, event)| {
+        let told = match event {
+            Ok(event) => merged.hear(&namespace, event).into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        };
+        if merged.is_complete() {
+            ready.store(true, Ordering::Relaxed);
+        }
+        stream::iter(told)
+    });
+    // The store is as empty as it begins, and from then on it is told changes.
+    stream::iter([Ok(Event::Init), Ok(Event::InitDone)])
+        .chain(changes)
+        .boxed()
+}
+
+/// By namespace; an empty name stands for all.
+fn apis(client: &Client, namespaces: &BTreeSet<String>) -> BTreeMap<String, Api<MultiRegionApp>> {
+    if namespaces.is_empty() {
+        return [(String::new(), Api::all(client.clone()))].into();
+    }
+    let api = |namespace: &String| {
+        let apps = Api::namespaced(client.clone(), namespace);
+        (namespace.clone(), apps)
+    };
+    namespaces.iter().map(api).collect()
 }
 
 fn watch(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 use strict_aws::Config;
 
 use crate::world::{World, minimal};
@@ -18,6 +19,15 @@ async fn the_picture_shows_what_is_there_and_what_is_to_be_done() -> Result<()> 
     );
     world.apply("shop", &minimal()).await?;
     world.until_ready("shop", Duration::from_secs(60)).await?;
+    // The probes go their own way, and may be later than the passes.
+    world
+        .until(
+            "a healthy primary",
+            "shop",
+            Duration::from_secs(60),
+            |app| app.pointer("/status/regions/0/health") == Some(&json!("Healthy")),
+        )
+        .await?;
     world.assert_quiet("shop").await?;
     world.proxy.clear_calls();
     let told = graph(&world, &["shop", "-n", &world.namespace]).await?;

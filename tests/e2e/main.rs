@@ -5,6 +5,7 @@
 mod adoption;
 mod annotation;
 mod bad_days;
+mod browser;
 mod credentials;
 mod domains;
 mod drills;
@@ -27,5 +28,6 @@ mod storm;
 mod telling;
 mod tenancy;
 mod traced;
+mod web;
 mod world;
 mod writes;

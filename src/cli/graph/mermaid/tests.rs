@@ -1,7 +1,11 @@
 //! Pictures of the samples.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
+use crate::app::App;
 use crate::aws::tags::OwnerKey;
+use crate::picture::{Known, Lag, picture};
 use crate::validate;
 
 fn sample(file: &str) -> App {
@@ -48,17 +52,18 @@ fn known() -> Known {
                 "create \"it\"".into(),
             ),
         ]),
+        ..Known::default()
     }
 }
 
 #[test]
 fn the_reference_deployment_with_all_that_a_status_says() {
-    insta::assert_snapshot!(picture(&sample("reference.yaml"), &known()));
+    insta::assert_snapshot!(mermaid(&picture(&sample("reference.yaml"), &known())));
 }
 
 #[test]
 fn what_is_not_known_is_not_drawn() {
-    let drawn = picture(&sample("minimal.yaml"), &Known::default());
+    let drawn = mermaid(&picture(&sample("minimal.yaml"), &Known::default()));
     for word in ["to do", "classDef", "certificate", "takes the writes"] {
         assert!(!drawn.contains(word), "{word} in {drawn}");
     }
@@ -73,7 +78,7 @@ fn every_line_is_a_node_an_arrow_a_subgraph_or_a_class() {
         ("full.yaml", Known::default()),
         ("minimal.yaml", Known::default()),
     ] {
-        let drawn = picture(&sample(file), &known);
+        let drawn = mermaid(&picture(&sample(file), &known));
         let mut lines = drawn.lines();
         assert_eq!(lines.next(), Some("flowchart LR"));
         let mut nodes = BTreeSet::new();
