@@ -50,6 +50,10 @@ impl Cloud for AwsCloud {
         resources::facts(&id.kind).is_some_and(|facts| facts.located_by_inputs)
     }
 
+    fn reads_lag(&self, id: &ResourceId) -> bool {
+        resources::facts(&id.kind).is_some_and(|facts| facts.reads_lag)
+    }
+
     fn reads_every_facet(&self) -> bool {
         self.pass.every_facet() && !self.pass.believes()
     }

@@ -26,6 +26,10 @@ pub trait Cloud: Send + Sync {
     fn parent(&self, id: &ResourceId) -> Option<ResourceId>;
     /// Whether `id` is found only by its resolved configuration.
     fn located_by_inputs(&self, id: &ResourceId) -> bool;
+    /// Whether a read of `id` may for a moment show what was there before a write.
+    fn reads_lag(&self, _id: &ResourceId) -> bool {
+        false
+    }
     /// Whether observations are complete and at first hand; with others nothing is changed.
     fn reads_every_facet(&self) -> bool;
     /// Reads one resource.
@@ -74,6 +78,33 @@ pub struct Applied {
     pub verb: &'static str,
 }
 
+/// A write that a read soon after may not show yet.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Written {
+    /// What was there before it, and before others a moment ago.
+    pub before: Vec<Observed>,
+    /// What it left.
+    pub after: Observed,
+}
+
+impl Written {
+    /// Takes up what is known of earlier writes of a moment ago: a read may show what was there before any of them.
+    pub fn following(&mut self, earlier: &Self) {
+        self.before.extend(earlier.before.iter().cloned());
+    }
+
+    /// Whether a read that brought `seen` is one from before.
+    fn hides(&self, seen: &Observed) -> bool {
+        self.before
+            .iter()
+            .any(|before| match (before.live(), seen.live()) {
+                (Some(before), Some(seen)) => before.config == seen.config,
+                (None, None) => *before == Observed::Absent && *seen == Observed::Absent,
+                _ => false,
+            })
+    }
+}
+
 /// What a pass came to.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Outcome {
@@ -87,6 +118,8 @@ pub struct Outcome {
     pub applied: Vec<Applied>,
     /// The calls that failed.
     pub failed: BTreeMap<ResourceId, Failure>,
+    /// The writes that a read may not show yet.
+    pub written: BTreeMap<ResourceId, Written>,
     /// Something is to be done, but not every facet was read at first hand: come again with all of them.
     pub needs_every_facet: bool,
 }
@@ -131,6 +164,8 @@ pub struct Seen {
     pub ids: BTreeMap<ResourceId, String>,
     /// What need not be read again, by [`Outcome::at_rest`] of a pass a moment ago.
     pub at_rest: Snapshot,
+    /// By [`Outcome::written`] of the passes of a moment ago: what a read says to be as before is as it was left.
+    pub written: BTreeMap<ResourceId, Written>,
 }
 
 /// Runs one pass. Only `seen` is believed unread.
@@ -164,6 +199,7 @@ pub async fn pass(
         snapshot,
         progress: Progress::default(),
         applied: Vec::new(),
+        written: BTreeMap::new(),
     };
     let found = run.plan();
     if !options.observe_only {
@@ -176,6 +212,7 @@ pub async fn pass(
         found,
         snapshot: run.snapshot,
         applied: run.applied,
+        written: run.written,
         failed: run.progress.failed,
     }
 }
@@ -252,6 +289,11 @@ pub async fn observe(cloud: &dyn Cloud, wanted: &Wanted, seen: &Seen) -> Snapsho
         order = waiting;
         match running.next().await {
             Some((id, observed)) => {
+                let written = seen.written.get(&id);
+                let observed = match written.filter(|written| written.hides(&observed)) {
+                    Some(written) => written.after.clone(),
+                    None => observed,
+                };
                 if observed == Observed::Absent {
                     gone(cloud, &mut snapshot, &id);
                 }
@@ -274,6 +316,7 @@ struct Run<'a> {
     snapshot: Snapshot,
     progress: Progress,
     applied: Vec<Applied>,
+    written: BTreeMap<ResourceId, Written>,
 }
 
 /// What a step brought.
@@ -328,6 +371,7 @@ impl Run<'_> {
     }
 
     fn fold(&mut self, step: &Step, answer: Answer) {
+        let before = self.snapshot.get(&step.id).cloned();
         let failure = match answer {
             Answer::Live(Ok(live)) => {
                 self.snapshot
@@ -355,6 +399,7 @@ impl Run<'_> {
             }
             None => {
                 tracing::info!(resource = %step.id, change = step.summary(), "step done");
+                self.note(&step.id, before);
                 let applied = Applied {
                     id: step.id.clone(),
                     summary: step.summary(),
@@ -362,6 +407,25 @@ impl Run<'_> {
                 };
                 self.applied.push(applied);
             }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Notes a write that a read may not show yet.
+    fn note(&mut self, id: &ResourceId, before: Option<Observed>) {
+        let (Some(before), Some(after)) = (before, self.snapshot.get(id)) else {
+            return;
+        };
+        if self.cloud.reads_lag(id) {
+            let mut written = Written {
+                before: vec![before],
+                after: after.clone(),
+            };
+            if let Some(earlier) = self.written.get(id) {
+                written.following(earlier);
+            }
+            self.written.insert(id.clone(), written);
         }
     }
 }

@@ -119,6 +119,8 @@ pub trait Kind: Send + Sync + 'static {
     const HOLDS_DATA: bool = false;
     /// Whether the id alone does not say where to look: then what its wanted configuration refers to is observed first.
     const LOCATED_BY_INPUTS: bool = false;
+    /// Whether a read may for a moment show what was there before a write, as those of IAM and of S3's configurations do.
+    const READS_LAG: bool = false;
     /// The IAM actions that its four steps need.
     const ACTIONS: &'static [Action];
 
@@ -196,6 +198,8 @@ pub struct Facts {
     pub holds_data: bool,
     /// See [`Kind::LOCATED_BY_INPUTS`].
     pub located_by_inputs: bool,
+    /// See [`Kind::READS_LAG`].
+    pub reads_lag: bool,
     /// See [`Kind::ACTIONS`].
     pub actions: &'static [Action],
     /// See [`Kind::parent`].
@@ -244,6 +248,7 @@ impl<K: Kind> AnyKind for Erased<K> {
             deleted_after: K::DELETED_AFTER,
             holds_data: K::HOLDS_DATA,
             located_by_inputs: K::LOCATED_BY_INPUTS,
+            reads_lag: K::READS_LAG,
             actions: K::ACTIONS,
             parent: K::parent,
         }

@@ -1,13 +1,14 @@
 //! How soon an app is looked at again, and what need not be read again then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 
 use crate::api::MultiRegionAppSpec;
-use crate::model::Snapshot;
+use crate::model::{ResourceId, Snapshot};
+use crate::reconcile::Written;
 use crate::status::Pace;
 
 /// Between full passes of a settled app.
@@ -20,6 +21,9 @@ const EVERY_FACET: u32 = 6;
 const MISLED: Duration = Duration::from_secs(3600);
 /// For so long after a complete read the passes of an app that is not yet settled read only what is not at rest.
 const BELIEVED: Duration = Duration::from_secs(30);
+
+/// For so long a read may show what was there before a write of ours: S3 and IAM need a second or two.
+const READS_LAG: Duration = Duration::from_secs(5);
 
 /// What a complete read of an app has shown to be at rest.
 #[derive(Clone, Debug)]
@@ -51,6 +55,8 @@ pub(super) struct Memory {
     differing: BTreeSet<String>,
     /// Kept only until the app settles.
     believed: Option<Believed>,
+    /// Writes of a moment ago, which reads may not show yet.
+    written: BTreeMap<ResourceId, (Instant, Written)>,
     /// Digest of the spec that AWS was as declared by.
     converged: Option<u64>,
 }
@@ -118,6 +124,27 @@ impl Memory {
         self.believed = Some(believed);
     }
 
+    /// The writes of a moment ago.
+    pub(super) fn written(&mut self) -> BTreeMap<ResourceId, Written> {
+        self.written.retain(|_, (at, _)| at.elapsed() < READS_LAG);
+        let written = self.written.iter();
+        written
+            .map(|(id, (_, written))| (id.clone(), written.clone()))
+            .collect()
+    }
+
+    /// Takes up the writes of a pass that has just ended.
+    pub(super) fn wrote(&mut self, written: BTreeMap<ResourceId, Written>) {
+        for (id, mut written) in written {
+            if let Some((at, earlier)) = self.written.get(&id)
+                && at.elapsed() < READS_LAG
+            {
+                written.following(earlier);
+            }
+            self.written.insert(id, (Instant::now(), written));
+        }
+    }
+
     /// AWS is, or was once, as `spec` declares.
     pub(super) fn converged(&mut self, spec: &MultiRegionAppSpec) {
         self.converged = digest(spec);
@@ -175,6 +202,7 @@ fn delay(pace: Pace, repeats: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Failure, FailureKind, Observed};
 
     #[test]
     fn what_recovers_is_looked_at_within_ten_seconds_and_what_needs_a_person_within_the_hour() {
@@ -210,6 +238,35 @@ mod tests {
         assert!(memory.may_believe());
         memory.was_misled();
         assert!(!memory.may_believe());
+    }
+
+    #[test]
+    fn a_write_is_followed_by_the_next_as_long_as_reads_may_lag() {
+        let id = ResourceId::global("iam_role", "shop");
+        let written = |before: Observed| {
+            let written = Written {
+                before: vec![before],
+                after: Observed::Absent,
+            };
+            BTreeMap::from([(id.clone(), written)])
+        };
+        let unknown = |code: &str| {
+            Observed::Unknown(Failure {
+                kind: FailureKind::Transient,
+                operation: "iam:GetRole".into(),
+                code: code.into(),
+                message: String::new(),
+            })
+        };
+        let mut memory = Memory::default();
+        memory.wrote(written(unknown("first")));
+        memory.wrote(written(unknown("second")));
+        let both = vec![unknown("second"), unknown("first")];
+        assert_eq!(memory.written()[&id].before, both);
+        if let Some((at, _)) = memory.written.get_mut(&id) {
+            *at = at.checked_sub(READS_LAG).expect("the clock runs");
+        }
+        assert!(memory.written().is_empty(), "by now it is to be seen");
     }
 
     #[test]

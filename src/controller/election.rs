@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use rand::Rng;
@@ -51,6 +51,14 @@ impl Election {
         health: Health,
     ) -> Self {
         Self::of(client, namespace, name, identity.to_owned(), health, false)
+    }
+
+    /// The lease has been seen to be so since then: it need not be watched for that long again before it is taken over.
+    pub(super) fn having_seen(mut self, seen: Option<(LeaseSpec, Instant)>) -> Self {
+        if let Some((spec, since)) = seen {
+            self.elector.saw(spec, since);
+        }
+        self
     }
 
     fn of(

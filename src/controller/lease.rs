@@ -128,6 +128,11 @@ impl Elector {
         }
     }
 
+    /// Takes up that the record is as it is since then, as it was seen elsewhere in this process.
+    pub(super) fn saw(&mut self, spec: LeaseSpec, since: Instant) {
+        self.seen = Some((spec, since));
+    }
+
     /// Until when it leads, unless the lease is renewed before.
     pub(super) fn leads_until(&self) -> Option<Instant> {
         self.held.as_ref().map(|held| held.until)

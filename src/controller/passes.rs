@@ -272,6 +272,7 @@ async fn ran(
             .believed
             .map(|believed| believed.at_rest)
             .unwrap_or_default(),
+        written: context.remember(object, Memory::written),
     };
     let wanted = topology::wanted(&app, &known, deleting);
     let options = Options {
@@ -322,6 +323,8 @@ async fn ran(
             })
         })?
         .map_err(NotParsed::Failed)?;
+    let written = outcome.written.clone();
+    context.remember(object, |memory| memory.wrote(written));
     if complete && !outcome.plan.is_empty() {
         let believed = Believed {
             generation: object.metadata.generation,

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 use sha2::{Digest, Sha256};
@@ -105,6 +105,7 @@ where
     let work = Arc::new(work);
     let mut running = JoinSet::<(u32, anyhow::Result<()>)>::new();
     let mut stands = BTreeMap::<u32, Stand>::new();
+    let mut records = Records::default();
     let mut roll = Roll::new(&leases.process, &leases.member_prefix());
     let api = Api::<Lease>::namespaced(client.clone(), &leases.namespace);
     let mut ticks = tokio::time::interval(LOOK);
@@ -124,7 +125,8 @@ where
                 let Some(seen) = look(&api, &mut roll, &health).await else {
                     continue;
                 };
-                let holders = holders(&seen, &leases);
+                records.see(&seen, &leases);
+                let holders = records.holders();
                 let mine = holders.values().filter(|holder| *holder == roll.identity()).count();
                 health.stand(Standing::Shards(mine));
                 let plan = balance(leases.shards, roll.identity(), &roll.living(), &holders);
@@ -146,7 +148,8 @@ where
                         &leases.shard(number),
                         roll.identity(),
                         health.clone(),
-                    );
+                    )
+                    .having_seen(records.0.get(&number).cloned());
                     let work = work.clone();
                     running.spawn(async move { (number, one(election, shard, own, &*work).await) });
                 }
@@ -241,17 +244,37 @@ async fn announce(api: &Api<Lease>, roll: &mut Roll, lease: Lease) -> Result<(),
     }
 }
 
-/// Who holds which shard, by the leases. Whether a holder lives, the roll tells; that its lease has run out, the election.
-fn holders(seen: &[Lease], leases: &Leases) -> BTreeMap<u32, String> {
-    let number = |lease: &Lease| {
-        let name = lease.name_any();
-        (0..leases.shards).find(|number| leases.shard(*number) == name)
-    };
-    let holder = |lease: &Lease| lease.spec.as_ref()?.holder_identity.clone();
-    seen.iter()
-        .filter_map(|lease| Some((number(lease)?, holder(lease)?)))
-        .filter(|(_, holder)| !holder.is_empty())
-        .collect()
+/// The record of each shard's lease, and since when it has been seen to be so.
+#[derive(Default)]
+struct Records(BTreeMap<u32, (LeaseSpec, Instant)>);
+
+impl Records {
+    fn see(&mut self, seen: &[Lease], leases: &Leases) {
+        let now = Instant::now();
+        let mut records = BTreeMap::new();
+        for number in 0..leases.shards {
+            let name = leases.shard(number);
+            let found = seen.iter().find(|lease| lease.name_any() == name);
+            let Some(spec) = found.and_then(|lease| lease.spec.clone()) else {
+                continue;
+            };
+            let since = match self.0.get(&number) {
+                Some((before, since)) if *before == spec => *since,
+                _ => now,
+            };
+            records.insert(number, (spec, since));
+        }
+        self.0 = records;
+    }
+
+    /// Who holds which shard. Whether a holder lives, the roll tells; that its lease has run out, the election.
+    fn holders(&self) -> BTreeMap<u32, String> {
+        let holder = |(number, (spec, _)): (&u32, &(LeaseSpec, Instant))| {
+            let holder = spec.holder_identity.clone()?;
+            (!holder.is_empty()).then_some((*number, holder))
+        };
+        self.0.iter().filter_map(holder).collect()
+    }
 }
 
 /// The processes that are there, and this one among them.

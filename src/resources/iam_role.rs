@@ -41,6 +41,7 @@ impl Kind for Role {
     type Config = Config;
 
     const NAME: &'static str = "iam_role";
+    const READS_LAG: bool = true;
     const OUTPUTS: &'static [&'static str] = &["arn"];
     const DELETED_AFTER: &'static [&'static str] = &["lambda_function", "s3_bucket_replication"];
     const ACTIONS: &'static [Action] = &[

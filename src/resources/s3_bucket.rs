@@ -51,6 +51,7 @@ impl Kind for Bucket {
     type Config = Config;
 
     const NAME: &'static str = "s3_bucket";
+    const READS_LAG: bool = true;
     const OUTPUTS: &'static [&'static str] = &["arn", "regional_domain_name"];
     const DELETED_AFTER: &'static [&'static str] = &[
         "cloudfront_distribution",

@@ -30,6 +30,7 @@ impl Kind for BucketPolicy {
     type Config = Config;
 
     const NAME: &'static str = "s3_bucket_policy";
+    const READS_LAG: bool = true;
     const DELETED_AFTER: &'static [&'static str] = &["cloudfront_distribution"];
     const ACTIONS: &'static [Action] = &[Action::on(
         "arn:aws:s3:::{prefix}",

@@ -33,6 +33,7 @@ impl Kind for BucketReplication {
     type Config = Config;
 
     const NAME: &'static str = "s3_bucket_replication";
+    const READS_LAG: bool = true;
     const ACTIONS: &'static [Action] = &[
         Action::on(
             "arn:aws:s3:::{prefix}",

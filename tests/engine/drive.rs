@@ -177,6 +177,7 @@ impl Driver {
         let seen = Seen {
             ids: self.inventory.clone(),
             at_rest: std::mem::take(&mut self.believed),
+            ..Seen::default()
         };
         let outcome = self.runtime.block_on(async {
             tokio::select! {
