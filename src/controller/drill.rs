@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::watch::{Watch, seconds, write_path};
+use super::watch::{Watch, seconds, tell, write_path};
 use super::{Context, events, writer as moves};
 use crate::api::{ANNOTATION_DRILL, DrillStatus, MultiRegionApp, MultiRegionAppStatus, Role};
 use crate::aws::writer::{self, Set};
@@ -521,12 +521,6 @@ async fn end(
     tell(context, watch).await;
     events::drill(&context.recorder, app, &drill).await;
     watch.wake();
-}
-
-async fn tell(context: &Arc<Context>, watch: &Watch) {
-    if let Err(error) = context.tell(watch).await {
-        tracing::warn!(error = %crate::chain(&error), "a drill's progress could not be written");
-    }
 }
 
 /// Whether a write may have had its effect all the same, or may still have it.

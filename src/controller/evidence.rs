@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Context;
-use super::watch::Watch;
+use super::watch::{Watch, tell};
 use crate::api::MultiRegionApp;
 use crate::aws::tags::OwnerKey;
 use crate::aws::{Aws, Pass};
@@ -224,12 +224,6 @@ fn process(aws: &Arc<Aws>, cluster: &str) -> Pass {
         name: String::new(),
     };
     Pass::new(aws.clone(), owner, false)
-}
-
-async fn tell(context: &Arc<Context>, watch: &Watch) {
-    if let Err(error) = context.tell(watch).await {
-        tracing::warn!(app = %watch.object, error = %crate::chain(&error), "the status could not be written");
-    }
 }
 
 #[cfg(test)]

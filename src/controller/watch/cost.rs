@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::evidence::{HURRY, INTERVAL};
-use super::{FIRST_LOOKS, LOOK_AGAIN, STATIC_INTERVAL, witness_path};
+use super::heartbeats::{FIRST_LOOKS, LOOK_AGAIN, STATIC_INTERVAL};
+use super::witness_path;
 use crate::api::{MultiRegionApp, MultiRegionAppSpec};
 use crate::app::App;
 use crate::aws::tags::OwnerKey;

@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Known, Watch, What};
+use super::heartbeats::What;
+use super::{Known, Watch};
 use crate::api::{MultiRegionApp, RegionHealth, Role};
 use crate::health::evidence::{Figure, Query, Series, Told};
 use crate::health::lag::{Direction, Row};

@@ -31,8 +31,11 @@ struct Pass {
     cpu_milliseconds: f64,
 }
 
-/// One app, a dozen passes that find nothing to do, then as many apps as asked for.
-pub async fn run(apps: usize) -> Result<()> {
+/// For so long the processor time of a settled fleet is counted: four rounds of probes, and no full pass.
+const WATCHED: Duration = Duration::from_secs(120);
+
+/// One app, a dozen passes that find nothing to do, then as many apps as asked for; or these alone.
+pub async fn run(apps: usize, fleet: bool) -> Result<()> {
     let mut show = Show::new();
     if cfg!(debug_assertions) {
         show.event("this is a debug build; the figures that count are those of `make bench`");
@@ -44,6 +47,12 @@ pub async fn run(apps: usize) -> Result<()> {
     let app = App::read(&stack.control_plane, &manifest).await?;
     stack.create_zone(&show, "example.com").await?;
     ensure_namespace(&stack.control_plane, &app.namespace).await?;
+
+    if fleet {
+        fleet_of(&stack, &mut show, &app.namespace, apps, 0).await?;
+        show.heading("Stop");
+        return stack.stop(&show).await;
+    }
 
     show.heading("From apply to Ready");
     clear_calls(&stack)?;
@@ -85,16 +94,49 @@ pub async fn run(apps: usize) -> Result<()> {
 
     watching::run(&stack, &app, &mut show).await?;
 
-    show.heading(&format!("{apps} apps"));
-    many_apps(&stack, &app.namespace, apps).await?;
-    watching::probed(&stack, apps + 1).await?;
-    show.event(&format!(
-        "resident memory with {} apps, all probed: {}",
-        apps + 1,
-        memory(&stack)?
-    ));
+    fleet_of(&stack, &mut show, &app.namespace, apps, 1).await?;
     show.heading("Stop");
     stack.stop(&show).await
+}
+
+/// So many apps beside those that are there, all at once.
+async fn fleet_of(
+    stack: &Stack,
+    show: &mut Show,
+    namespace: &str,
+    apps: usize,
+    there: usize,
+) -> Result<()> {
+    show.heading(&format!("{apps} apps at once"));
+    clear_calls(stack)?;
+    let start = Instant::now();
+    many_apps(stack, namespace, apps).await?;
+    let (calls, writes) = calls(stack)?;
+    show.event(&format!(
+        "all are Ready and Synced after {:.0} s; {:.1} AWS calls an app, {:.1} of them writes",
+        start.elapsed().as_secs_f64(),
+        calls as f64 / apps as f64,
+        writes as f64 / apps as f64
+    ));
+    let all = apps + there;
+    watching::probed(stack, all).await?;
+    show.event(&format!(
+        "resident memory with {all} apps, all probed: {}",
+        memory(stack)?
+    ));
+    clear_calls(stack)?;
+    let before = stack.with_operator(testbed::Operator::cpu_seconds)?;
+    // A span of time is what is measured here.
+    tokio::time::sleep(WATCHED).await;
+    let used = stack.with_operator(testbed::Operator::cpu_seconds)? - before;
+    let requests = proxy(stack)?.calls().len();
+    let hourly = 3600.0 / WATCHED.as_secs_f64();
+    show.event(&format!(
+        "watching them: {:.0} processor seconds an hour, {:.0} requests an hour and app",
+        used * hourly,
+        requests as f64 * hourly / all as f64
+    ));
+    Ok(())
 }
 
 fn show_passes(show: &Show, passes: &mut [Pass]) {

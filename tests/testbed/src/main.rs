@@ -50,6 +50,9 @@ enum Command {
         /// How many apps at once, for the memory they take
         #[arg(long, default_value_t = 49)]
         apps: usize,
+        /// Only them: no figures of a single app
+        #[arg(long)]
+        fleet: bool,
     },
 }
 
@@ -66,7 +69,7 @@ async fn main() -> ExitCode {
         Command::Up { detach: false } => up::attached().await,
         Command::Up { detach: true } => up::detached().await,
         Command::Down => up::down().await,
-        Command::Bench { apps } => bench::run(apps).await,
+        Command::Bench { apps, fleet } => bench::run(apps, fleet).await,
         Command::Demo { once } => demo::run(once).await,
     };
     match result {
