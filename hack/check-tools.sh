@@ -47,14 +47,22 @@ elif ! at_least "$rust" 1.94; then
     miss "Rust 1.94 or newer: this is $rust" "run: rustup update stable"
 fi
 
-# Not needed when somebody brings a control plane of their own.
+# Not needed when somebody brings a control plane of their own, except by the tests of the chart.
+go_for="" instead=""
+if [ "${1:-}" = "--test" ]; then
+    go_for="helm and kubeconform for the tests, also with KUBEBUILDER_ASSETS"
+fi
 if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
+    go_for="kube-apiserver, etcd and kubectl${go_for:+, and $go_for}"
+    [ "${1:-}" = "--test" ] || instead=", or set KUBEBUILDER_ASSETS"
+fi
+if [ -n "$go_for" ]; then
     if ! go=$(go version 2>/dev/null | sed 's/.*go version go//' | version_in) || [ -z "$go" ]; then
-        miss "Go 1.26 or newer: no go found" "install it from https://go.dev/dl (it builds kube-apiserver, etcd and kubectl), or set KUBEBUILDER_ASSETS"
+        miss "Go 1.26 or newer: no go found" "install it from https://go.dev/dl (it builds $go_for)$instead"
     elif ! at_least "$go" 1.26; then
         # From 1.21 on, Go fetches the newer toolchain that go.mod asks for by itself, unless told not to.
         if ! at_least "$go" 1.21 || [ "$(go env GOTOOLCHAIN 2>/dev/null)" = "local" ]; then
-            miss "Go 1.26 or newer: this is $go" "install it from https://go.dev/dl, or set KUBEBUILDER_ASSETS"
+            miss "Go 1.26 or newer: this is $go" "install it from https://go.dev/dl (it builds $go_for)$instead"
         fi
     fi
 fi

@@ -169,6 +169,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
 async fn lead(arguments: RunArguments) -> anyhow::Result<()> {
     let settings = arguments.configuration.read()?;
     let health = Health::default();
+    health.metrics.spread_over(arguments.leader.shards());
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let client = kube::Client::try_default().await?;

@@ -35,6 +35,7 @@ pub struct Metrics {
     lag: Family<Lag, Gauge<f64, AtomicU64>>,
     leader: Gauge,
     shards: Gauge,
+    shards_configured: Gauge,
     fleet: Fleet,
 }
 
@@ -164,6 +165,12 @@ impl Default for Metrics {
             "Shards that this process does the work of; without sharding there is one",
             shards.clone(),
         );
+        let shards_configured = Gauge::default();
+        registry.register(
+            "shards_configured",
+            "Shards that the apps are spread over, as this process was told; without sharding there is one",
+            shards_configured.clone(),
+        );
         let fleet = Fleet::default();
         registry.register_collector(Box::new(fleet.clone()));
         Self {
@@ -181,6 +188,7 @@ impl Default for Metrics {
             lag,
             leader,
             shards,
+            shards_configured,
             fleet,
         }
     }
@@ -312,6 +320,11 @@ impl Metrics {
     pub fn works(&self, shards: usize) {
         self.leader.set((shards > 0).into());
         self.shards.set(i64::try_from(shards).unwrap_or(i64::MAX));
+    }
+
+    /// Tells over how many shards the apps are spread, whoever works on them.
+    pub fn spread_over(&self, shards: u32) {
+        self.shards_configured.set(shards.into());
     }
 
     /// All of it as OpenMetrics text.

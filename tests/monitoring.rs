@@ -42,6 +42,7 @@ fn told() -> Metrics {
     metrics.passed(uid, now);
     metrics.drilled(uid, Some(now));
     metrics.works(1);
+    metrics.spread_over(1);
     metrics.reconcile("settled", Duration::from_secs(1));
     metrics.lag("dynamodb/shop-visits", "us-east-1", "us-west-2", 1.0);
     metrics.probe("primary", &Sample::Healthy);

@@ -52,6 +52,11 @@ pub(super) enum Leading {
 }
 
 impl LeaderArguments {
+    /// How many leaders there are once every app is worked on.
+    pub(super) fn shards(&self) -> u32 {
+        if self.leader_elect { self.shards } else { 1 }
+    }
+
     pub(super) fn leading(&self, client: &kube::Client, health: &Health) -> Leading {
         if !self.leader_elect {
             return Leading::Alone;

@@ -83,6 +83,8 @@ async fn until_spread(operators: &mut [Candidate]) -> Result<()> {
         let (mut shards, mut apps) = (Vec::new(), Vec::new());
         for operator in operators.iter() {
             shards.push(operator.metric("multiregion_shards ").await? as usize);
+            let configured = operator.metric("multiregion_shards_configured").await?;
+            ensure!(configured as usize == SHARDS, "of {configured} shards");
             let told = "multiregion_conditions{type=\"Synced\"";
             apps.push(operator.metric(told).await? as usize);
         }

@@ -4,7 +4,7 @@ this list with `multiregion run --help`.
 */}}
 {{- define "multiregion.flags" -}}
 config: true
-web: false
+web: true
 {{- end -}}
 
 {{/* The arguments that go with them. */}}
@@ -13,6 +13,6 @@ web: false
 - --config=/etc/multiregion/config.yaml
 {{- end }}
 {{- if .Values.web.enabled }}
-- --web={{ .Values.settings.listenAddress }}:8081
+- --web={{ .Values.settings.listenAddress }}:{{ .Values.web.port }}
 {{- end }}
 {{- end -}}

@@ -57,6 +57,9 @@ labels:
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) -}}
 {{- fail "replicas above 1 need leaderElection.enabled: several would change the same AWS resources at once" -}}
 {{- end -}}
+{{- if and (gt (int .Values.sharding.shards) 1) (not .Values.leaderElection.enabled) -}}
+{{- fail "sharding.shards above 1 needs leaderElection.enabled: each shard has a lease" -}}
+{{- end -}}
 {{- $known := include "multiregion.flags" . | fromYaml -}}
 {{- if and .Values.accounts (not $known.config) -}}
 {{- fail "accounts are not known to this version of the operator: it would act as its own identity for all" -}}

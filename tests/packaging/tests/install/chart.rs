@@ -22,7 +22,7 @@ async fn it_lints_with_every_file_of_values() -> Result<()> {
 #[tokio::test]
 async fn what_cannot_work_is_refused_with_what_to_do() -> Result<()> {
     let namespaces = "watchNamespaces={web}";
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 13] = [
         (&[], "hack/image.sh"),
         (
             &[IMAGE, namespaces],
@@ -32,6 +32,16 @@ async fn what_cannot_work_is_refused_with_what_to_do() -> Result<()> {
             &[IMAGE, "leaderElection.enabled=false"],
             "replicas above 1 need leaderElection.enabled",
         ),
+        (
+            &[
+                IMAGE,
+                "replicas=1,leaderElection.enabled=false,sharding.shards=2",
+            ],
+            "sharding.shards above 1 needs leaderElection.enabled",
+        ),
+        (&[IMAGE, "sharding.shards=65"], "sharding/shards"),
+        (&[IMAGE, "limits={lambda}"], "limits/0"),
+        (&[IMAGE, "web.port=8080"], "web/port"),
         (
             &[IMAGE, "serviceAccount.create=false"],
             "serviceAccount.name is needed",
@@ -112,6 +122,34 @@ async fn its_rights_are_those_that_the_program_prints() -> Result<()> {
         arguments(one(&two, "Deployment", "multiregion")?)?
             .contains(&"--namespace=shop,web".to_owned())
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_the_page_its_rights_are_those_that_the_program_prints_for_it() -> Result<()> {
+    let all = rendered(&["--set", IMAGE, "--set", "web.enabled=true"]).await?;
+    let printed = documents(&multiregion(&["rbac", "--web"]).await?)?;
+    ensure!(rights(&all) == rights(&printed), "{:#?}", rights(&all));
+
+    let two = "web.enabled=true,watchNamespaces={web,shop},settings.clusterId=one";
+    let two = rendered(&["--set", IMAGE, "--set", two]).await?;
+    let printed = ["rbac", "--web", "--namespace=web,shop"];
+    let printed = documents(&multiregion(&printed).await?)?;
+    ensure!(rights(&two) == rights(&printed), "{:#?}", rights(&two));
+    Ok(())
+}
+
+/// The number of shards changes with no pod of another number beside.
+#[tokio::test]
+async fn with_shards_all_pods_stop_before_others_start() -> Result<()> {
+    for (shards, strategy) in [(1, "RollingUpdate"), (8, "Recreate")] {
+        let setting = format!("sharding.shards={shards}");
+        let objects = rendered(&["--set", IMAGE, "--set", &setting]).await?;
+        let deployment = one(&objects, "Deployment", "multiregion")?;
+        ensure!(deployment["spec"]["strategy"]["type"] == strategy);
+        let told = arguments(deployment)?.contains(&format!("--shards={shards}"));
+        ensure!(told == (shards > 1), "{deployment:#}");
+    }
     Ok(())
 }
 
@@ -199,6 +237,9 @@ async fn every_value_away_from_its_default_is_somewhere_in_the_objects() -> Resu
         "--log-format=text",
         "--cluster-id=cluster-1",
         "--lease-name=edge-lease",
+        "--shards=12",
+        "--limit=lambda:GetFunction=50/100",
+        "--web=[::]:9443",
     ] {
         ensure!(all.contains(&argument.to_owned()), "{argument}: {all:?}");
     }

@@ -16,22 +16,20 @@ async fn the_base_is_what_the_chart_makes_of_its_defaults() -> Result<()> {
     // Helm makes the namespace itself.
     expected.retain(|name| !name.starts_with("Namespace "));
     ensure!(names(&chart) == expected, "{:#?}", names(&chart));
-    for (kind, pointer) in [
-        ("Deployment", "/spec"),
-        ("Service", "/spec"),
-        ("PodDisruptionBudget", "/spec"),
-    ] {
-        let spec = |objects: &[Value]| {
-            let object = one(objects, kind, "multiregion")?;
-            let mut spec = object.pointer(pointer).context("a spec")?.clone();
-            without_labels(&mut spec);
-            anyhow::Ok(spec)
-        };
-        let (base, chart) = (spec(&base)?, spec(&chart)?);
+    for kind in ["Deployment", "Service", "PodDisruptionBudget"] {
+        let of = |objects: &[Value]| spec(objects, kind, "multiregion");
+        let (base, chart) = (of(&base)?, of(&chart)?);
         ensure!(base == chart, "{kind}\n{base:#}\n{chart:#}");
     }
     ensure!(rights(&base) == rights(&chart));
     Ok(())
+}
+
+fn spec(objects: &[Value], kind: &str, name: &str) -> Result<Value> {
+    let object = one(objects, kind, name)?;
+    let mut spec = object.get("spec").context("a spec")?.clone();
+    without_labels(&mut spec);
+    Ok(spec)
 }
 
 fn without_labels(value: &mut Value) {
@@ -61,6 +59,35 @@ async fn the_namespaced_overlay_has_the_rights_of_one_namespace_and_no_others() 
     );
     let id = |argument: &String| argument.starts_with("--cluster-id=");
     ensure!(arguments.iter().any(id), "{arguments:?}");
+    Ok(())
+}
+
+/// Nothing is taken away, and no other object of the base changes than the deployment, by its argument and its port.
+#[tokio::test]
+async fn the_overlay_for_the_page_adds_to_the_base_what_the_page_needs() -> Result<()> {
+    let (base, overlay) = (
+        kustomized("deploy/base").await?,
+        kustomized("deploy/overlays/web").await?,
+    );
+    let printed = documents(&multiregion(&["rbac", "--web"]).await?)?;
+    ensure!(
+        rights(&overlay) == rights(&printed),
+        "{:#?}",
+        rights(&overlay)
+    );
+    for object in &base {
+        let kept = object["kind"] == "Deployment" || overlay.contains(object);
+        ensure!(kept, "{object:#} is not the base's");
+    }
+    let page = ["--set", "web.enabled=true"];
+    let chart = rendered(&[&CHART[..], &page].concat()).await?;
+    for (kind, name) in [
+        ("Deployment", "multiregion"),
+        ("Service", "multiregion-web"),
+    ] {
+        let (overlay, chart) = (spec(&overlay, kind, name)?, spec(&chart, kind, name)?);
+        ensure!(overlay == chart, "{kind}\n{overlay:#}\n{chart:#}");
+    }
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use testbed::wait::{self, Seen};
 
 use crate::objects::{arguments, name, one};
 use crate::world::{
-    HOME, VALUES, apply, chart, cluster, ensure_namespace, helm, kustomized, rendered_as, values,
+    FOLDERS, HOME, VALUES, apply, chart, cluster, ensure_namespace, helm, kustomized, rendered_as,
+    values,
 };
 
 /// Defaulted, validated, admitted and stored as in any cluster; nothing runs, as no controller does.
@@ -22,7 +23,7 @@ async fn the_api_server_takes_every_object() -> Result<()> {
         let release = format!("with-{name}-values");
         all.push(rendered_as(&release, &["--values", &values(name)]).await?);
     }
-    for folder in ["base", "overlays/namespaced", "overlays/irsa"] {
+    for folder in FOLDERS {
         all.push(kustomized(&format!("deploy/{folder}")).await?);
     }
     for objects in all {
@@ -77,16 +78,20 @@ async fn a_release_upgrades_the_definition_and_leaves_it_with_the_apps_when_it_g
         "multiregion",
         &chart,
         "--set",
-        "replicas=3,log.format=text",
+        // Other numbers of shards come with another way of rolling out.
+        "replicas=3,log.format=text,web.enabled=true,sharding.shards=4",
         "--force-conflicts",
     ];
-    helm(&[&upgrade[..], &release].concat(), kubeconfig).await?;
+    let told = helm(&[&upgrade[..], &release].concat(), kubeconfig).await?;
+    ensure!(told.contains("service/multiregion-web"), "{told}");
     let names = ["get", crd, "-o", "jsonpath={.spec.names.shortNames}"];
     let names = control_plane.kubectl_ok(&names, None).await?;
     ensure!(names.contains("mra"), "the definition is not upgraded");
     let get = ["get", "deployment", "multiregion", "-n", HOME, "-o", "json"];
     let deployment: Value = serde_json::from_str(&control_plane.kubectl_ok(&get, None).await?)?;
     ensure!(deployment["spec"]["replicas"] == 3, "{deployment:#}");
+    let strategy = &deployment["spec"]["strategy"];
+    ensure!(*strategy == json!({"type": "Recreate"}), "{strategy:#}");
 
     let uninstall = ["uninstall", "multiregion", "--namespace", HOME];
     let told = helm(&uninstall, kubeconfig).await?;

@@ -11,7 +11,7 @@ use testbed::ControlPlane;
 use testbed::setup::chart_tools;
 use testbed::wait::{self, Seen};
 
-use crate::world::{VALUES, cluster, kustomized, parsed, rendered, run, values};
+use crate::world::{FOLDERS, VALUES, cluster, kustomized, parsed, rendered, run, values};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_is_rendered_is_as_the_api_server_describes_it() -> Result<()> {
@@ -21,7 +21,7 @@ async fn everything_that_is_rendered_is_as_the_api_server_describes_it() -> Resu
     for name in VALUES {
         all.extend(rendered(&["--values", &values(name)]).await?);
     }
-    for folder in ["base", "overlays/namespaced", "overlays/irsa"] {
+    for folder in FOLDERS {
         all.extend(kustomized(&format!("deploy/{folder}")).await?);
     }
     for sample in ["minimal", "full", "reference"] {

@@ -32,8 +32,10 @@ async fn with_the_rights_that_are_rendered_apps_get_ready_in_their_namespaces_an
     world.until_ready("web", &operator).await?;
     world.until_ready("shop", &operator).await?;
     let aside = world.app("aside").await?;
+    // What the API server itself begins a status with.
     ensure!(
-        aside["status"].is_null() && aside["metadata"]["finalizers"].is_null(),
+        aside["status"] == json!({"observedGeneration": -1})
+            && aside["metadata"]["finalizers"].is_null(),
         "an app outside of the scope was touched: {aside:#}"
     );
     world.end(operator).await?;
@@ -58,6 +60,35 @@ async fn with_the_rights_that_are_rendered_apps_get_ready_in_their_namespaces_an
     let wide = rendered(&["--set", &settings]).await?;
     let operator = world.install(&wide).await?;
     world.until_ready("aside", &operator).await?;
+    world.end(operator).await
+}
+
+/// With its rights in one namespace: each shard has a lease, and the page asks who its viewer is, and shows that one's apps.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_page_and_shards_as_rendered_every_shard_is_held_and_the_page_shows_the_app()
+-> Result<()> {
+    let world = World::start("210000000503", &["web"]).await?;
+    world.apply_app("web").await?;
+    let settings = format!("{IMAGE},watchNamespaces={{web}},settings.clusterId=cluster-1");
+    let added = "web.enabled=true,sharding.shards=3,limits={lambda=10/20}";
+    let objects = rendered(&["--set", &settings, "--set", added]).await?;
+    let mut operator = world.install(&objects).await?;
+    operator
+        .wait_readyz(LIMIT, |_, body| body.contains("ok: 3 shards"))
+        .await?;
+    world.until_ready("web", &operator).await?;
+
+    // The operator's own account may list the apps, so it may see them.
+    let token = ["create", "token", "multiregion", "-n", HOME];
+    let token = world.control_plane.kubectl_ok(&token, None).await?;
+    wait::until("the page to list the app", LIMIT, || async {
+        let request = reqwest::Client::new().get(format!("http://{}/api/apps", world.page));
+        let answer = request.bearer_auth(token.trim()).send().await?;
+        let (status, body) = (answer.status(), answer.text().await?);
+        let listed = status.is_success() && body.contains("app-web");
+        Ok(Seen::when(listed, format!("{status} {body}")))
+    })
+    .await?;
     world.end(operator).await
 }
 
@@ -126,6 +157,8 @@ struct World {
     proxy: Proxy,
     /// The test's own: two tests have apps of one name.
     account: &'static str,
+    /// Where the page is served, if it is.
+    page: String,
 }
 
 impl World {
@@ -144,6 +177,7 @@ impl World {
             control_plane,
             proxy,
             account,
+            page: format!("127.0.0.1:{}", testbed::ports::free_port()?),
         })
     }
 
@@ -180,12 +214,17 @@ impl World {
             &self.proxy.url(),
             self.account,
         )?;
-        // `run`, and the address, which is the harness's own here.
+        // `run`, and the addresses, which are the harness's own here.
         options.arguments = arguments(deployment)?
             .into_iter()
             .skip(1)
             .filter(|argument| !argument.starts_with("--listen="))
             .collect();
+        for argument in &mut options.arguments {
+            if argument.starts_with("--web=") {
+                *argument = format!("--web={}", self.page);
+            }
+        }
         mount(objects, &mut options)?;
         // What the deployment takes from the pod's own fields.
         options.environment = vec![
@@ -195,7 +234,7 @@ impl World {
         let mut operator = Operator::start(&options)?;
         operator
             .wait_readyz(LIMIT, |status, body| {
-                status == 200 && body.contains("leader")
+                status == 200 && !body.contains("standby")
             })
             .await?;
         Ok(operator)

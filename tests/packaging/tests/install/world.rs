@@ -15,6 +15,13 @@ use tokio::sync::OnceCell;
 pub const HOME: &str = "multiregion-system";
 /// The files of values that are tried.
 pub const VALUES: [&str; 3] = ["cluster", "namespaced", "full"];
+/// The kustomizations that are tried, below `deploy`.
+pub const FOLDERS: [&str; 4] = [
+    "base",
+    "overlays/namespaced",
+    "overlays/irsa",
+    "overlays/web",
+];
 
 /// The file or folder of the repository.
 pub fn path(inside: &str) -> PathBuf {
