@@ -352,7 +352,7 @@ async fn probes(context: Arc<Context>, watch: Arc<Watch>) {
     while let Some(app) = context.living(&watch) {
         let begun = Instant::now();
         let interval = seconds(app.spec.failover.probe.interval_seconds);
-        let next = if round(&context, &watch, &app).await {
+        let mut next = if round(&context, &watch, &app).await {
             begun + interval
         } else {
             begun + NOTHING_YET.min(interval)
@@ -368,6 +368,8 @@ async fn probes(context: Arc<Context>, watch: Arc<Watch>) {
             };
             context.settle_writer(&watch, &app).await;
             tell(&context, &watch).await;
+            // A shorter interval holds from its declaration on.
+            next = next.min(begun + seconds(app.spec.failover.probe.interval_seconds));
         }
     }
 }

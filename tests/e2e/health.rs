@@ -220,6 +220,38 @@ async fn a_prober_that_reaches_nothing_says_so_and_calls_nobody_down() -> Result
     world.assert_quiet("shop").await
 }
 
+/// In an outage nobody waits for the interval of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shorter_interval_holds_as_soon_as_it_is_declared() -> Result<()> {
+    let world = World::with_edge("interval", Config::transparent()).await?;
+    let mut spec = probed();
+    spec["failover"]["probe"]["intervalSeconds"] = json!(300);
+    spec["failover"]["heartbeat"]["intervalSeconds"] = json!(3600);
+    world.apply("shop", &spec).await?;
+    world.until_ready("shop", TIMEOUT).await?;
+    world
+        .until("DR to be ready", "shop", TIMEOUT, |app| {
+            says(app, "FailoverHealthy", "True", "DRReady")
+        })
+        .await?;
+    let before = probes(&world, "primary").await?;
+    world.proxy.clear_calls();
+    world.apply("shop", &probed()).await?;
+    wait::until("two rounds of probes, two heartbeats", TIMEOUT, || async {
+        let made = probes(&world, "primary").await? - before;
+        let calls = world.proxy.calls();
+        let beats = calls.iter().filter(|call| call.operation == "PutItem");
+        let beats = beats.count();
+        // One table, both ways.
+        Ok(Seen::when(
+            made >= 2 && beats >= 4,
+            format!("{made} probes, {beats} items"),
+        ))
+    })
+    .await?;
+    world.assert_quiet("shop").await
+}
+
 /// The lag that is injected is the lag that is told; and heartbeats leave nothing behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lag_told_is_the_lag_there_is() -> Result<()> {

@@ -22,6 +22,8 @@ pub(super) const FIRST_LOOKS: [u64; 3] = [250, 500, 1000];
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(750);
 /// And after [`EAGER`] so often.
 const PATIENT_LOOK: Duration = Duration::from_secs(10);
+/// How soon another interval is noticed.
+const LOOK_AT_INTERVAL: Duration = Duration::from_secs(5);
 /// For so long a heartbeat is looked for closely.
 const EAGER: Duration = Duration::from_secs(90);
 
@@ -89,7 +91,8 @@ pub(super) async fn sent(context: Arc<Context>, watch: Arc<Watch>, what: What) {
         } else {
             what.interval(&app)
         };
-        let next = Instant::now() + interval;
+        let begun = Instant::now();
+        let next = begun + interval;
         let stopped: Vec<&Beat> = sent.iter().filter(|beat| !beats.contains(beat)).collect();
         for beat in stopped {
             watch.known().stop_beating(&beat.row());
@@ -109,7 +112,18 @@ pub(super) async fn sent(context: Arc<Context>, watch: Arc<Watch>, what: What) {
             .map(|beat| one_beat(&context, &watch, &app, beat, next));
         join_all(under_way).await;
         sent = beats;
-        tokio::time::sleep_until(next).await;
+        due(&context, &watch, what, begun, next).await;
+    }
+}
+
+/// Waits for the next heartbeat; not as long where a shorter interval is declared meanwhile.
+async fn due(context: &Context, watch: &Watch, what: What, begun: Instant, next: Instant) {
+    while Instant::now() < next {
+        tokio::time::sleep_until(next.min(Instant::now() + LOOK_AT_INTERVAL)).await;
+        let shorter = |app: Arc<MultiRegionApp>| begun + what.interval(&app) <= Instant::now();
+        if context.living(watch).is_none_or(shorter) {
+            return;
+        }
     }
 }
 
