@@ -44,7 +44,7 @@ pub(super) async fn drills(context: Arc<Context>, watch: Arc<Watch>) {
         let Some(app) = context.living(&watch) else {
             return;
         };
-        let next = match turn(&context, &watch, &app).await {
+        let next = match Box::pin(turn(&context, &watch, &app)).await {
             Ok(()) => None,
             Err(error) => {
                 tracing::warn!(app = %app.name_any(), error = %crate::chain(&error), "no drill could be begun");

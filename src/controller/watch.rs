@@ -352,13 +352,14 @@ async fn probes(context: Arc<Context>, watch: Arc<Watch>) {
     while let Some(app) = context.living(&watch) {
         let begun = Instant::now();
         let interval = seconds(app.spec.failover.probe.interval_seconds);
-        let mut next = if round(&context, &watch, &app).await {
+        // What calls AWS is large, and is kept only while it does: an app mostly waits.
+        let mut next = if Box::pin(round(&context, &watch, &app)).await {
             begun + interval
         } else {
             begun + NOTHING_YET.min(interval)
         };
-        context.settle_writer(&watch, &app).await;
-        tell(&context, &watch).await;
+        Box::pin(context.settle_writer(&watch, &app)).await;
+        Box::pin(tell(&context, &watch)).await;
         while tokio::time::timeout_at(next, watch.wake.notified())
             .await
             .is_ok()
@@ -366,8 +367,8 @@ async fn probes(context: Arc<Context>, watch: Arc<Watch>) {
             let Some(app) = context.living(&watch) else {
                 return;
             };
-            context.settle_writer(&watch, &app).await;
-            tell(&context, &watch).await;
+            Box::pin(context.settle_writer(&watch, &app)).await;
+            Box::pin(tell(&context, &watch)).await;
             // A shorter interval holds from its declaration on.
             next = next.min(begun + seconds(app.spec.failover.probe.interval_seconds));
         }

@@ -83,7 +83,8 @@ impl What {
 pub(super) async fn sent(context: Arc<Context>, watch: Arc<Watch>, what: What) {
     let mut sent: Vec<Beat> = Vec::new();
     while let Some(app) = context.living(&watch) {
-        let mut beats = beats(&context, &app).await;
+        // Boxed, as all that calls AWS: it is large, and an app mostly waits.
+        let mut beats = Box::pin(beats(&context, &app)).await;
         beats.retain(|beat| What::of(beat) == what);
         // A new app's first heartbeat comes soon after its table.
         let interval = if beats.is_empty() {
@@ -96,7 +97,7 @@ pub(super) async fn sent(context: Arc<Context>, watch: Arc<Watch>, what: What) {
         let stopped: Vec<&Beat> = sent.iter().filter(|beat| !beats.contains(beat)).collect();
         for beat in stopped {
             watch.known().stop_beating(&beat.row());
-            remove(&context, &app, beat).await;
+            Box::pin(remove(&context, &app, beat)).await;
         }
         let new: Vec<&Beat> = beats.iter().filter(|beat| !sent.contains(beat)).collect();
         // All of them before any is read: what is not known of one is known of none.

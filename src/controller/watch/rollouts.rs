@@ -177,7 +177,8 @@ pub(super) async fn trials(context: Arc<Context>, watch: Arc<Watch>) {
                 return;
             };
             let begun = tokio::time::Instant::now();
-            if let Some(Ok(sample)) = probe_function(&context, &app, Role::Dr).await {
+            let probe = Box::pin(probe_function(&context, &app, Role::Dr));
+            if let Some(Ok(sample)) = probe.await {
                 let thresholds = Thresholds::of(&app.spec.failover.probe);
                 let mut known = watch.known();
                 known.rollout.observe(number, &sample, &thresholds);
