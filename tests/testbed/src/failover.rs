@@ -87,7 +87,7 @@ async fn drill(stack: &Stack, app: &App, show: &mut Show) -> Result<()> {
     until(stack, app, show, "a drill to be possible", |object| {
         has_reason(object, "FailoverHealthy", "DRReady")
             && has_condition(object, "ReplicationHealthy", "True")
-            && object["status"]["writer"]["reason"] == "AsDeclared"
+            && object["status"]["writer"]["active"] == "Primary"
     })
     .await?;
     let arguments = ["drill", &app.name, "-n", &app.namespace];
