@@ -409,9 +409,7 @@ impl Run<'_> {
             }
         }
     }
-}
 
-impl Run<'_> {
     /// Notes a write that a read may not show yet.
     fn note(&mut self, id: &ResourceId, before: Option<Observed>) {
         let (Some(before), Some(after)) = (before, self.snapshot.get(id)) else {
@@ -474,4 +472,44 @@ async fn take(cloud: &dyn Cloud, step: Step, live: Option<Live>) -> (Step, Answe
         _ => Answer::Live(Err(gone())),
     };
     (step, answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn present(config: Value) -> Observed {
+        Observed::Present(Box::new(Live {
+            config,
+            outputs: BTreeMap::new(),
+            owner: Owner::Ours,
+            phase: Phase::Ready,
+            physical_id: String::new(),
+            unread: BTreeSet::new(),
+        }))
+    }
+
+    #[test]
+    fn a_read_from_before_a_write_is_hidden_by_it_and_no_other_is() {
+        let (first, second) = (present(json!({"a": 1})), present(json!({"a": 2})));
+        let mut written = Written {
+            before: vec![second.clone()],
+            after: present(json!({"a": 3})),
+        };
+        assert!(written.hides(&second));
+        assert!(!written.hides(&first) && !written.hides(&Observed::Absent));
+        let earlier = Written {
+            before: vec![Observed::Absent, first.clone()],
+            after: second,
+        };
+        written.following(&earlier);
+        assert!(written.hides(&first) && written.hides(&Observed::Absent));
+        assert!(
+            !written.hides(&present(json!({"a": 3}))),
+            "it shows the write"
+        );
+        assert!(!written.hides(&present(json!({"a": 4}))), "somebody else's");
+    }
 }
