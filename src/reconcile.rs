@@ -118,6 +118,8 @@ pub struct Outcome {
     pub applied: Vec<Applied>,
     /// The calls that failed.
     pub failed: BTreeMap<ResourceId, Failure>,
+    /// What a call that found something else than was seen had referred to.
+    pub doubted: BTreeSet<ResourceId>,
     /// The writes that a read may not show yet.
     pub written: BTreeMap<ResourceId, Written>,
     /// Something is to be done, but not every facet was read at first hand: come again with all of them.
@@ -127,7 +129,7 @@ pub struct Outcome {
 impl Outcome {
     /// What a pass soon after need not read again: all that is at rest, and that nothing waits on.
     pub fn at_rest(&self) -> Snapshot {
-        let mut restless: BTreeSet<&ResourceId> = self.failed.keys().collect();
+        let mut restless: BTreeSet<&ResourceId> = self.failed.keys().chain(&self.doubted).collect();
         for step in &self.plan.steps {
             // What is still to be made was seen to be absent, and stays so until it is made.
             if !matches!(step.change, Change::Create { .. })
@@ -207,6 +209,7 @@ pub async fn pass(
     }
     let plan = run.plan();
     Outcome {
+        doubted: run.doubted(),
         needs_every_facet: !cloud.reads_every_facet() && plan.ready().next().is_some(),
         plan,
         found,
@@ -326,6 +329,20 @@ enum Answer {
 }
 
 impl Run<'_> {
+    fn doubted(&self) -> BTreeSet<ResourceId> {
+        let is_doubtful = |id| {
+            let failure = self.progress.failed.get(id);
+            failure.is_some_and(|failure| {
+                matches!(failure.kind, FailureKind::Conflict | FailureKind::NotFound)
+            })
+        };
+        let desired = self.wanted.desired.iter();
+        desired
+            .filter(|desired| is_doubtful(&desired.id))
+            .flat_map(|desired| plan::sources(&desired.config))
+            .collect()
+    }
+
     fn plan(&self) -> Plan {
         plan::plan(
             self.wanted,

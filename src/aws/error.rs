@@ -319,6 +319,11 @@ fn kind_of(code: &str, message: &str, status: u16) -> FailureKind {
         | "CodeStorageExceededException"
         | "ServiceQuotaExceededException"
         | "QuotaExceeded" => K::Quota,
+        // What is shared has as many distributions as it may: the next pass takes another.
+        "TooManyDistributionsAssociatedToCachePolicy"
+        | "TooManyDistributionsAssociatedToOriginRequestPolicy"
+        | "TooManyDistributionsAssociatedToOriginAccessControl"
+        | "TooManyDistributionsWithFunctionAssociations" => K::Conflict,
         code if code.starts_with("TooMany") => K::Quota,
 
         _ => match status {

@@ -101,6 +101,8 @@ pub(super) struct Readings(Mutex<HashMap<String, Reading>>);
 struct Reading {
     /// The newest answer, or the call for it that is under way, and when that began.
     answer: Option<(Instant, Arc<Cell>)>,
+    /// Held by who makes the call.
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// More pages than this it has, or it is not to be had at all; seen when.
     beyond: Option<(usize, Instant)>,
     /// When each app asked last.
@@ -116,7 +118,8 @@ pub(super) struct Answer<T> {
 
 impl Readings {
     /// What `fetch` yields, unless there is an answer that is no older than `not_before`. All who ask meanwhile wait for
-    /// the one call. A failure is told to those who wait, and then forgotten.
+    /// the one call; those for whom it began too early wait for its end, and then make one for all of them. A failure is
+    /// told to those who wait, and then forgotten.
     pub(super) async fn read<T, F>(
         &self,
         key: &str,
@@ -127,59 +130,70 @@ impl Readings {
         T: Send + Sync + 'static,
         F: Future<Output = Result<T, Failure>>,
     {
-        let (since, cell, hit) = self.cell(key, not_before);
+        let (asked, mut turn) = (Instant::now(), None);
+        let (since, cell) = match self.young(key, not_before, asked) {
+            Ok(young) => young,
+            Err(free) => {
+                turn = Some(free.lock_owned().await);
+                self.young(key, not_before, asked)
+                    .unwrap_or_else(|_| self.begin(key))
+            }
+        };
+        let mut hit = true;
         let answer = cell
-            .get_or_init(|| async { fetch.await.map(|value| Arc::new(value) as Value) })
+            .get_or_init(|| async {
+                hit = false;
+                fetch.await.map(|value| Arc::new(value) as Value)
+            })
             .await
             .clone();
-        match answer {
-            Ok(value) => Ok(Answer {
-                value: value
-                    .downcast()
-                    .expect("a key is always used with one type"),
-                since,
-                hit,
-            }),
-            Err(failure) => {
-                self.drop_answer(key, &cell);
-                Err(failure)
-            }
-        }
+        drop(turn);
+        Ok(Answer {
+            value: answer?
+                .downcast()
+                .expect("a key is always used with one type"),
+            since,
+            hit,
+        })
     }
 
-    fn cell(&self, key: &str, not_before: Instant) -> (Instant, Arc<Cell>, bool) {
+    /// The answer that is no older than `not_before`, be it under way, or a failure for who `asked` before the call; else
+    /// what to hold for making one.
+    fn young(
+        &self,
+        key: &str,
+        not_before: Instant,
+        asked: Instant,
+    ) -> Result<(Instant, Arc<Cell>), Arc<tokio::sync::Mutex<()>>> {
         let mut readings = self.lock();
         let now = Instant::now();
         if !readings.contains_key(key) {
             readings.retain(|_, reading| !reading.is_forgotten(now));
         }
         let reading = readings.entry(key.to_owned()).or_default();
-        if let Some((since, cell)) = &reading.answer
-            && *since >= not_before
-        {
-            return (*since, cell.clone(), true);
+        match &reading.answer {
+            Some((since, cell))
+                if *since >= not_before
+                    && (*since >= asked || !cell.get().is_some_and(Result::is_err)) =>
+            {
+                Ok((*since, cell.clone()))
+            }
+            _ => Err(reading.turn.clone()),
         }
-        let cell = Arc::<Cell>::default();
-        reading.answer = Some((now, cell.clone()));
-        (now, cell, false)
     }
 
-    /// Drops the answer, unless there is another one already.
-    fn drop_answer(&self, key: &str, of: &Arc<Cell>) {
-        if let Some(reading) = self.lock().get_mut(key)
-            && reading
-                .answer
-                .as_ref()
-                .is_some_and(|(_, cell)| Arc::ptr_eq(cell, of))
-        {
-            reading.answer = None;
-        }
+    fn begin(&self, key: &str) -> (Instant, Arc<Cell>) {
+        let mut readings = self.lock();
+        let began = (Instant::now(), Arc::<Cell>::default());
+        readings.entry(key.to_owned()).or_default().answer = Some(began.clone());
+        began
     }
 
     /// Drops the answer, after a write that may have made it untrue; also one that is under way.
     pub(super) fn forget(&self, key: &str) {
         if let Some(reading) = self.lock().get_mut(key) {
             reading.answer = None;
+            reading.turn = Arc::default();
         }
     }
 
@@ -248,7 +262,7 @@ pub(super) fn is_refusal(failure: &Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
 
@@ -319,6 +333,44 @@ mod tests {
         assert_eq!(fresh.ok().map(|answer| *answer.value), Some("after"));
         let later = readings.read("key", before, async { Ok("never") }).await;
         assert_eq!(later.ok().map(|answer| *answer.value), Some("after"));
+    }
+
+    #[tokio::test]
+    async fn those_for_whom_a_call_began_too_early_share_the_next() {
+        let readings = Readings::default();
+        let count = || AtomicUsize::new(0);
+        let (most, running, calls) = (count(), count(), count());
+        let works = AtomicBool::new(true);
+        let ask = async || {
+            let fetch = async {
+                let now = 1 + running.fetch_add(1, Ordering::Relaxed);
+                most.fetch_max(now, Ordering::Relaxed);
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                running.fetch_sub(1, Ordering::Relaxed);
+                calls.fetch_add(1, Ordering::Relaxed);
+                let works = works.load(Ordering::Relaxed);
+                works
+                    .then_some(())
+                    .ok_or_else(|| failure(FailureKind::Throttled))
+            };
+            readings.read("key", Instant::now(), fetch).await
+        };
+        let asks = (0..50).map(async |turns: usize| {
+            for _ in 0..turns % 10 {
+                tokio::task::yield_now().await;
+            }
+            ask().await
+        });
+        let answers = futures::future::join_all(asks).await;
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(most.into_inner(), 1, "one at a time");
+        assert_eq!(
+            calls.into_inner(),
+            2,
+            "one for who came first, one for the rest"
+        );
     }
 
     #[tokio::test]

@@ -87,9 +87,16 @@ impl Memory {
     }
 
     /// Counts a pass; says whether it is one that reads every facet.
+    ///
+    /// The first is, and the second is not: when after that it is an app's turn is left to chance, so that the apps that
+    /// a process found when it started do not all read everything at once ever after.
     pub(super) fn begin_pass(&mut self) -> bool {
         let every_facet = self.passes.is_multiple_of(EVERY_FACET);
-        self.passes = self.passes.wrapping_add(1);
+        let ahead = match self.passes {
+            0 => rand::rng().random_range(0..EVERY_FACET - 1),
+            _ => 0,
+        };
+        self.passes = self.passes.wrapping_add(1 + ahead);
         every_facet
     }
 
@@ -216,12 +223,19 @@ mod tests {
 
     #[test]
     fn every_sixth_pass_reads_every_facet_and_the_first_does() {
-        let mut memory = Memory::default();
-        let passes: Vec<bool> = (0..8).map(|_| memory.begin_pass()).collect();
-        assert_eq!(
-            passes,
-            [true, false, false, false, false, false, true, false]
-        );
+        let mut seen = BTreeSet::new();
+        for _ in 0..200 {
+            let mut memory = Memory::default();
+            let complete = (0..20)
+                .filter(|_| memory.begin_pass())
+                .collect::<Vec<usize>>();
+            seen.insert(complete);
+        }
+        let expected = (2..=6).map(|second| {
+            let others = (second..20).step_by(6);
+            std::iter::once(0).chain(others).collect::<Vec<usize>>()
+        });
+        assert_eq!(seen, expected.collect(), "not all at once");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::request_token;
 use crate::aws::{Pass, error};
 use crate::model::{Deleted, Failure, Owner, ResourceId};
 
+pub mod successor;
+
 /// The `CallerReference` for the creation of `id`.
 ///
 /// Should a list not show yet what was made by a call whose reply was lost, this keeps a second one from being made.

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::cloudfront::{
     COMPLETE, SHARED, cookie_names, deleted_unless_in_use, header_names, in_words, owner_of_shared,
-    selection, spelled_as, whitelist,
+    selection, spelled_as, successor, whitelist,
 };
 use super::{Action, Hint, Kind, Seen, incomplete};
 use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, ResourceId};
 
-/// `cloudfront_cache_policy`; its name is the policy's.
+/// `cloudfront_cache_policy`; its name is the policy's, but for a successor's number.
 pub struct CachePolicy;
 
 /// Managed fields of a cache policy.
@@ -71,11 +71,8 @@ impl Kind for CachePolicy {
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
         let policies = list(pass).await?;
-        let found = policies.iter().find_map(|policy| {
-            let config = policy.cache_policy_config()?;
-            (config.name() == id.name).then_some((policy, config))
-        });
-        let Some((policy, config)) = found else {
+        let name = place(pass, id, hint.known_id.as_deref(), &policies).await?;
+        let Some((policy, config)) = named(&policies, &name) else {
             return Ok(None);
         };
         let mut seen = seen(read(config, hint.wanted.as_ref()), policy.id());
@@ -88,11 +85,12 @@ impl Kind for CachePolicy {
         id: &ResourceId,
         desired: &Config,
     ) -> Result<Seen<Config>, Failure> {
+        let name = place(pass, id, None, &list(pass).await?).await?;
         let create = pass
             .clients(GLOBAL)
             .cloudfront
             .create_cache_policy()
-            .cache_policy_config(write(&id.name, desired))
+            .cache_policy_config(write(&name, desired))
             .send();
         let answer = pass
             .call("cloudfront", "CreateCachePolicy", GLOBAL, create)
@@ -112,6 +110,7 @@ impl Kind for CachePolicy {
         desired: &Config,
         _changed: &BTreeSet<String>,
     ) -> Result<Seen<Config>, Failure> {
+        let name = place(pass, id, Some(&live.physical_id), &list(pass).await?).await?;
         let etag = etag(pass, &live.physical_id).await?;
         let update = pass
             .clients(GLOBAL)
@@ -119,7 +118,7 @@ impl Kind for CachePolicy {
             .update_cache_policy()
             .id(&live.physical_id)
             .if_match(etag)
-            .cache_policy_config(write(&id.name, desired))
+            .cache_policy_config(write(&name, desired))
             .send();
         let answer = pass
             .call("cloudfront", "UpdateCachePolicy", GLOBAL, update)
@@ -153,6 +152,27 @@ impl Kind for CachePolicy {
 
 fn seen(config: Config, policy_id: &str) -> Seen<Config> {
     Seen::ours(config, policy_id).output("id", policy_id)
+}
+
+fn named<'a>(
+    policies: &'a [types::CachePolicy],
+    name: &str,
+) -> Option<(&'a types::CachePolicy, &'a types::CachePolicyConfig)> {
+    policies.iter().find_map(|policy| {
+        let config = policy.cache_policy_config()?;
+        (config.name() == name).then_some((policy, config))
+    })
+}
+
+/// The name of the one that serves this app.
+async fn place(
+    pass: &Pass,
+    id: &ResourceId,
+    known_id: Option<&str>,
+    policies: &[types::CachePolicy],
+) -> Result<String, Failure> {
+    let reference = |name: &str| named(policies, name).map(|(policy, _)| policy.id());
+    successor::name(pass, &id.name, known_id, reference).await
 }
 
 /// The account's own policies; AWS's managed ones have names of their own.
@@ -330,7 +350,7 @@ mod tests {
         });
         let id = ResourceId::global(CachePolicy::NAME, "multiregion-cache-1");
         let hint = Hint {
-            known_id: None,
+            known_id: Some("id-of-multiregion-cache-1".into()),
             wanted: Some(wanted()),
         };
         let seen = CachePolicy::observe(&pass, &id, hint).await;

@@ -12,16 +12,20 @@ mod read;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_cloudfront::types;
 
-use super::cloudfront::{COMPLETE, caller_reference};
+use super::cloudfront::{COMPLETE, caller_reference, successor};
 use super::{Action, Hint, Kind, Seen, Tags, found, incomplete};
 use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Owner, Phase, ResourceId};
 
 pub use config::*;
+
+/// The reading that has every page, apart from the one that is given up where it has too many.
+const WHOLE_LIST: &str = "all";
 
 /// `cloudfront_distribution`; its name only tells it from others of the app.
 pub struct Distribution;
@@ -114,8 +118,9 @@ impl Kind for Distribution {
         let answer = pass
             .call("cloudfront", "CreateDistributionWithTags", GLOBAL, create)
             .await;
-        pass.changed(&shared::DISTRIBUTIONS, "");
-        let answer = answer?;
+        changed(pass);
+        let answer =
+            answer.inspect_err(|failure| successor::note_refusal(pass, failure, desired))?;
         let distribution = answer
             .distribution()
             .ok_or_else(|| incomplete("cloudfront:CreateDistributionWithTags", "Distribution"))?;
@@ -136,7 +141,8 @@ impl Kind for Distribution {
         if changed.iter().any(|field| field != "tags") {
             let (mut config, etag) = get_config(pass, &distribution_id).await?;
             overlay::overlay(&mut config, &pass.owner().comment(), desired, changed);
-            now = put_config(pass, &distribution_id, etag, config).await?;
+            let put = put_config(pass, &distribution_id, etag, config).await;
+            now = put.inspect_err(|failure| successor::note_refusal(pass, failure, desired))?;
         }
         if changed.contains("tags") {
             let tag = pass
@@ -180,7 +186,7 @@ impl Kind for Distribution {
         let answer = pass
             .call("cloudfront", "DeleteDistribution", GLOBAL, delete)
             .await;
-        pass.changed(&shared::DISTRIBUTIONS, "");
+        changed(pass);
         answer.map(|_| Deleted::Gone)
     }
 }
@@ -300,10 +306,31 @@ pub(super) async fn ids(pass: &Pass) -> Result<BTreeSet<String>, Failure> {
     Ok(ours.into_iter().map(|item| item.id).collect())
 }
 
+/// Every distribution of the account, its managed fields without the tags, and whether it is ours by its Comment.
+pub(super) async fn all(pass: &Pass) -> Result<Vec<(bool, Config)>, Failure> {
+    let all = whole_list(pass).await?;
+    let config = |item| read::read(&read::summarised(item));
+    let all = all.iter().map(|item| (is_ours(pass, item), config(item)));
+    Ok(all.collect())
+}
+
 /// Each distribution whose Comment is the owner key; list summaries carry no CallerReference.
 async fn commented(pass: &Pass) -> Result<Vec<types::DistributionSummary>, Failure> {
-    let all = list(pass, usize::MAX).await?.unwrap_or_default();
-    Ok(all.into_iter().filter(|item| is_ours(pass, item)).collect())
+    let all = whole_list(pass).await?;
+    let ours = all.iter().filter(|item| is_ours(pass, item));
+    Ok(ours.cloned().collect())
+}
+
+/// All of the account, however many pages that takes: read once for all who have to know.
+async fn whole_list(pass: &Pass) -> Result<Arc<Vec<types::DistributionSummary>>, Failure> {
+    let all = async { Ok(list(pass, usize::MAX).await?.unwrap_or_default()) };
+    pass.shared(&shared::DISTRIBUTIONS, WHOLE_LIST, all).await
+}
+
+/// After a write, of whatever came of it.
+fn changed(pass: &Pass) {
+    pass.changed(&shared::DISTRIBUTIONS, "");
+    pass.changed(&shared::DISTRIBUTIONS, WHOLE_LIST);
 }
 
 /// All of the account, unless they have more pages than `most`.
@@ -388,7 +415,7 @@ async fn put_config(
     let answer = pass
         .call("cloudfront", "UpdateDistribution", GLOBAL, update)
         .await;
-    pass.changed(&shared::DISTRIBUTIONS, "");
+    changed(pass);
     let answer = answer?;
     let distribution = answer
         .distribution()

@@ -12,7 +12,7 @@ use aws_sdk_cloudfront::types::{self, FunctionStage};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared};
+use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared, successor};
 use super::{Action, Hint, Kind, Seen, found, incomplete};
 use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, Input, ResourceId};
@@ -102,13 +102,15 @@ impl Kind for Function {
     async fn observe(
         pass: &Pass,
         id: &ResourceId,
-        _hint: Hint<Config>,
+        hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
+        let known = hint.known_id.as_deref().and_then(name_in);
+        let name = place(pass, id, known).await?;
         let mut stage = FunctionStage::Live;
-        let mut function = found(described(pass, &id.name, &stage).await)?;
+        let mut function = found(described(pass, &name, &stage).await)?;
         if function.is_none() {
             stage = FunctionStage::Development;
-            function = found(described(pass, &id.name, &stage).await)?;
+            function = found(described(pass, &name, &stage).await)?;
         }
         let Some(function) = function else {
             return Ok(None);
@@ -116,7 +118,7 @@ impl Kind for Function {
         let mut seen = seen(&function, stage == FunctionStage::Live)?;
         // Its name is a hash of the code, so that nobody but a vandal has changed it.
         if pass.every_facet() {
-            let code = code_of(pass, &id.name, stage).await?;
+            let code = code_of(pass, &name, stage).await?;
             let code = Blob::as_ref(&code);
             seen.config.failover_status_codes = codes_in(code);
             seen.config.code_sha256 = sha256(code);
@@ -131,39 +133,41 @@ impl Kind for Function {
         id: &ResourceId,
         desired: &Config,
     ) -> Result<Seen<Config>, Failure> {
+        let name = place(pass, id, None).await?;
         let create = pass
             .clients(GLOBAL)
             .cloudfront
             .create_function()
-            .name(&id.name)
+            .name(&name)
             .function_config(write(desired))
             .function_code(Blob::new(code(&desired.failover_status_codes)))
             .send();
         let answer = pass
             .call("cloudfront", "CreateFunction", GLOBAL, create)
             .await;
-        forget(pass, &id.name);
+        forget(pass, &name);
         let answer = answer?;
         let etag = answer
             .e_tag
             .ok_or_else(|| incomplete("cloudfront:CreateFunction", "ETag"))?;
-        publish(pass, &id.name, etag, desired).await
+        publish(pass, &name, etag, desired).await
     }
 
     async fn update(
         pass: &Pass,
         id: &ResourceId,
-        _live: Seen<Config>,
+        live: Seen<Config>,
         desired: &Config,
         changed: &BTreeSet<String>,
     ) -> Result<Seen<Config>, Failure> {
-        let (_, mut etag) = describe(pass, &id.name, &FunctionStage::Development).await?;
+        let name = name_in(&live.physical_id).unwrap_or(&id.name);
+        let (_, mut etag) = describe(pass, name, &FunctionStage::Development).await?;
         if changed.iter().any(|field| field != "published") {
             let update = pass
                 .clients(GLOBAL)
                 .cloudfront
                 .update_function()
-                .name(&id.name)
+                .name(name)
                 .if_match(etag)
                 .function_config(write(desired))
                 .function_code(Blob::new(code(&desired.failover_status_codes)))
@@ -171,34 +175,46 @@ impl Kind for Function {
             let answer = pass
                 .call("cloudfront", "UpdateFunction", GLOBAL, update)
                 .await;
-            forget(pass, &id.name);
+            forget(pass, name);
             answer?;
             // By its model the answer has the new version in a header `ETtag`, which is not to be relied on.
-            (_, etag) = describe(pass, &id.name, &FunctionStage::Development).await?;
+            (_, etag) = describe(pass, name, &FunctionStage::Development).await?;
         }
-        publish(pass, &id.name, etag, desired).await
+        publish(pass, name, etag, desired).await
     }
 
     async fn delete(
         pass: &Pass,
         id: &ResourceId,
-        _live: Seen<Config>,
+        live: Seen<Config>,
         _data: DataPolicy,
     ) -> Result<Deleted, Failure> {
-        let (_, etag) = describe(pass, &id.name, &FunctionStage::Development).await?;
+        let name = name_in(&live.physical_id).unwrap_or(&id.name);
+        let (_, etag) = describe(pass, name, &FunctionStage::Development).await?;
         let delete = pass
             .clients(GLOBAL)
             .cloudfront
             .delete_function()
-            .name(&id.name)
+            .name(name)
             .if_match(etag)
             .send();
         let answer = pass
             .call("cloudfront", "DeleteFunction", GLOBAL, delete)
             .await;
-        forget(pass, &id.name);
+        forget(pass, name);
         deleted_unless_in_use(answer)
     }
+}
+
+/// The name of the one that serves this app.
+async fn place(pass: &Pass, id: &ResourceId, known: Option<&str>) -> Result<String, Failure> {
+    // Whether there is one of a name takes a call for each, which is made for the one in question alone.
+    successor::name(pass, &id.name, known, |name| Some(name.to_owned())).await
+}
+
+/// The name in a function's ARN.
+pub(super) fn name_in(arn: &str) -> Option<&str> {
+    arn.split_once(":function/").map(|(_, name)| name)
 }
 
 /// All but what only the code tells.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws_sdk_cloudfront::types;
 use serde::{Deserialize, Serialize};
 
-use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared};
+use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared, successor};
 use super::{Action, Hint, Kind, Seen, incomplete};
 use crate::aws::{Pass, shared};
 use crate::model::{DataPolicy, Deleted, Failure, GLOBAL, ResourceId};
@@ -53,10 +53,11 @@ impl Kind for OriginAccessControl {
     async fn observe(
         pass: &Pass,
         id: &ResourceId,
-        _hint: Hint<Config>,
+        hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
         let controls = list(pass).await?;
-        let Some(control) = controls.iter().find(|control| control.name() == id.name) else {
+        let name = place(pass, id, hint.known_id.as_deref(), &controls).await?;
+        let Some(control) = named(&controls, &name) else {
             return Ok(None);
         };
         // SigV4 is the only protocol there is, so there is nothing to compare.
@@ -74,11 +75,12 @@ impl Kind for OriginAccessControl {
         id: &ResourceId,
         desired: &Config,
     ) -> Result<Seen<Config>, Failure> {
+        let name = place(pass, id, None, &list(pass).await?).await?;
         let create = pass
             .clients(GLOBAL)
             .cloudfront
             .create_origin_access_control()
-            .origin_access_control_config(write(&id.name, desired))
+            .origin_access_control_config(write(&name, desired))
             .send();
         let answer = pass
             .call("cloudfront", "CreateOriginAccessControl", GLOBAL, create)
@@ -101,6 +103,7 @@ impl Kind for OriginAccessControl {
         desired: &Config,
         _changed: &BTreeSet<String>,
     ) -> Result<Seen<Config>, Failure> {
+        let name = place(pass, id, Some(&live.physical_id), &list(pass).await?).await?;
         let etag = etag(pass, &live.physical_id).await?;
         let update = pass
             .clients(GLOBAL)
@@ -108,7 +111,7 @@ impl Kind for OriginAccessControl {
             .update_origin_access_control()
             .id(&live.physical_id)
             .if_match(etag)
-            .origin_access_control_config(write(&id.name, desired))
+            .origin_access_control_config(write(&name, desired))
             .send();
         let answer = pass
             .call("cloudfront", "UpdateOriginAccessControl", GLOBAL, update)
@@ -142,6 +145,24 @@ impl Kind for OriginAccessControl {
 
 fn seen(config: Config, control_id: &str) -> Seen<Config> {
     Seen::ours(config, control_id).output("id", control_id)
+}
+
+fn named<'a>(
+    controls: &'a [types::OriginAccessControlSummary],
+    name: &str,
+) -> Option<&'a types::OriginAccessControlSummary> {
+    controls.iter().find(|control| control.name() == name)
+}
+
+/// The name of the one that serves this app.
+async fn place(
+    pass: &Pass,
+    id: &ResourceId,
+    known_id: Option<&str>,
+    controls: &[types::OriginAccessControlSummary],
+) -> Result<String, Failure> {
+    let reference = |name: &str| named(controls, name).map(|control| control.id());
+    successor::name(pass, &id.name, known_id, reference).await
 }
 
 async fn list(pass: &Pass) -> Result<Arc<Vec<types::OriginAccessControlSummary>>, Failure> {
@@ -227,7 +248,7 @@ mod tests {
         let observe = async |name: &str| {
             let id = ResourceId::global(OriginAccessControl::NAME, name);
             let hint = Hint {
-                known_id: None,
+                known_id: Some(format!("id-of-{name}")),
                 wanted: None,
             };
             let seen = OriginAccessControl::observe(&pass, &id, hint).await;

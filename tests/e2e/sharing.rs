@@ -1,5 +1,6 @@
 //! Apps of one account and zone: what all of them need is read once, and drift in it is found all the same.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -141,5 +142,93 @@ async fn apps_of_a_zone_share_its_reading_and_drift_in_it_is_found_and_mended() 
         world.until_ready(app, TIMEOUT).await?;
         world.assert_quiet(app).await?;
     }
+    Ok(())
+}
+
+/// What a distribution of this Comment's owner shares with others, by id or ARN.
+async fn shared_by(world: &World, app: &str) -> Result<BTreeSet<String>> {
+    let list = world
+        .aws_itself()
+        .call("cloudfront", "ListDistributions", "us-east-1", &json!({}))
+        .await?;
+    let items = list
+        .pointer("/DistributionList/Items")
+        .and_then(Value::as_array);
+    let of_app = |item: &&Value| {
+        let comment = item["Comment"].as_str();
+        comment.is_some_and(|comment| comment.ends_with(&format!("/{app}")))
+    };
+    let distribution = items
+        .into_iter()
+        .flatten()
+        .find(of_app)
+        .with_context(|| format!("a distribution of {app} in {list}"))?;
+    let items = |at: &Value| at["Items"].as_array().cloned().unwrap_or_default();
+    let behavior = &distribution["DefaultCacheBehavior"];
+    let mut shared = vec![
+        behavior["CachePolicyId"].clone(),
+        behavior["OriginRequestPolicyId"].clone(),
+    ];
+    for origin in items(&distribution["Origins"]) {
+        shared.push(origin["OriginAccessControlId"].clone());
+    }
+    for behavior in items(&distribution["CacheBehaviors"]) {
+        for function in items(&behavior["FunctionAssociations"]) {
+            shared.push(function["FunctionARN"].clone());
+        }
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Ok(shared.iter().filter_map(text).collect())
+}
+
+/// What is left of all that apps share.
+async fn left(world: &World) -> Result<Vec<String>> {
+    let mut left = Vec::new();
+    for (operation, parameters) in [
+        ("ListCachePolicies", json!({"Type": "custom"})),
+        ("ListOriginRequestPolicies", json!({"Type": "custom"})),
+        ("ListOriginAccessControls", json!({})),
+        ("ListFunctions", json!({})),
+    ] {
+        let aws = world.aws_itself();
+        let list = aws
+            .call("cloudfront", operation, "us-east-1", &parameters)
+            .await?;
+        if list.to_string().contains("multiregion-") {
+            left.push(format!("{operation}: {list}"));
+        }
+    }
+    Ok(left)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shared_by_as_many_as_may_has_a_successor_and_goes_with_the_last() -> Result<()> {
+    let mut config = Config::strict();
+    config.distributions_sharing = 1;
+    let world = World::new("successors", config).await?;
+    let spec = minimal();
+    for app in ["one", "two"] {
+        world.apply(app, &spec).await?;
+        world.until_ready(app, TIMEOUT).await?;
+    }
+    let (one, two) = (
+        shared_by(&world, "one").await?,
+        shared_by(&world, "two").await?,
+    );
+    ensure!(
+        one.len() == 5,
+        "two policies, two controls, a function: {one:?}"
+    );
+    ensure!(two.len() == 5, "{two:?}");
+    ensure!(one.is_disjoint(&two), "{one:?} {two:?}");
+    for app in ["one", "two"] {
+        world.assert_quiet(app).await?;
+    }
+    for app in ["one", "two"] {
+        world.delete(app).await?;
+        world.until_gone(app, TIMEOUT).await?;
+    }
+    let left = left(&world).await?;
+    ensure!(left.is_empty(), "{left:#?}");
     Ok(())
 }

@@ -484,3 +484,67 @@ async fn what_the_list_has_under_another_comment_is_not_taken_from_it() {
     let by_id = format!("/distribution/{ID}");
     assert!(asks.iter().any(|asked| asked.path.ends_with(&by_id)));
 }
+
+#[tokio::test]
+async fn what_has_as_many_distributions_as_it_may_is_followed_by_another() {
+    let policy = |name: &str, id: &str| {
+        format!(
+            "<CachePolicySummary><Type>custom</Type><CachePolicy><Id>{id}</Id><LastModifiedTime>2026-01-01T00:00:00Z\
+             </LastModifiedTime><CachePolicyConfig><Comment>Shared by MultiRegionApps.</Comment><Name>{name}</Name>\
+             <MinTTL>0</MinTTL></CachePolicyConfig></CachePolicy></CachePolicySummary>"
+        )
+    };
+    let list = |element: &str, items: &str| {
+        format!(
+            "<{element}><MaxItems>100</MaxItems><Marker/><IsTruncated>false</IsTruncated><Quantity>1</Quantity>\
+             <Items>{items}</Items></{element}>"
+        )
+    };
+    let of_another = whole_summary("another", "<Staging>false</Staging>");
+    let (pass, asks) = recording(true, move |asked: &Asked| {
+        let path = asked.path.trim_start_matches("/2020-05-31/");
+        match (asked.method.as_str(), path) {
+            ("GET", "cache-policy") => {
+                let policies = policy("multiregion-cache-1", "cache-policy");
+                Answer::new(200, list("CachePolicyList", &policies))
+            }
+            ("GET", "distribution") => Answer::new(200, list("DistributionList", &of_another)),
+            ("POST", "cache-policy") => {
+                Answer::enveloped_error(400, "TooManyCachePolicies", "There are 20.")
+            }
+            _ => Answer::enveloped_error(
+                400,
+                "TooManyDistributionsAssociatedToCachePolicy",
+                "The maximum is reached.",
+            ),
+        }
+    });
+    let policies = REGISTRY["cloudfront_cache_policy"].as_ref();
+    let policy = ResourceId::global("cloudfront_cache_policy", "multiregion-cache-1");
+    let seen = async || {
+        let hint = Hint {
+            known_id: Some("cache-policy".into()),
+            wanted: None,
+        };
+        let observed = policies.observe(&pass, &policy, hint).await;
+        observed.live().map(|live| live.physical_id.clone())
+    };
+    assert_eq!(seen().await.as_deref(), Some("cache-policy"));
+    let refused = kind().create(&pass, &id(), &json!(wanted())).await;
+    let refused = refused.expect_err("its policy is full");
+    assert_eq!(refused.kind, FailureKind::Conflict, "come again soon");
+    assert_eq!(seen().await, None, "the next one is still to be made");
+    let config = json!({
+        "default_ttl": 60, "max_ttl": 60, "min_ttl": 0, "cookies": [], "headers": [], "query_strings": "all",
+        "encodings": []
+    });
+    let refused = policies.create(&pass, &policy, &config).await;
+    let refused = refused.expect_err("there are too many");
+    assert_eq!(refused.kind, FailureKind::Quota);
+    let asks = asks.lock().expect("no test panics with it");
+    let made = asks.last().expect("it was tried");
+    assert!(
+        made.body.contains("<Name>multiregion-cache-1-2</Name>"),
+        "{made:?}"
+    );
+}

@@ -19,6 +19,8 @@ pub struct Config {
     pub limits: Limits,
     /// Items on one page of a list (with `strict.pages`).
     pub page_size: usize,
+    /// Distributions that may name the same policy, access control or function (with `strict.cloudfront_validation`).
+    pub distributions_sharing: usize,
     /// What fails, and when. The first fault that applies to a call wins.
     pub faults: Vec<Fault>,
     /// Seed of every random choice: the same calls in the same order fail alike.
@@ -37,6 +39,7 @@ impl Config {
             delays: Delays::default(),
             limits: Limits::default(),
             page_size: 2,
+            distributions_sharing: 100,
             faults: Vec::new(),
             seed: 1,
             dns_elsewhere: BTreeSet::new(),

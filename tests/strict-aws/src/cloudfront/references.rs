@@ -1,6 +1,8 @@
 //! What CloudFront looks up before it takes a distribution's config: policies, access controls and identities,
 //! certificates, and who else has the aliases.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use xmltree::Element;
 
@@ -12,6 +14,13 @@ use crate::exchange::{Exchange, Outcome};
 use crate::refusal::Refusal;
 use crate::xml::{items, text_at};
 
+/// AWS's managed policies CachingOptimized, CachingDisabled and AllViewerExceptHostHeader.
+const MANAGED: [&str; 3] = [
+    "658327ea-f89d-4fab-a63d-7e88639e58f6",
+    "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
+    "b689b0a8-53d0-40ab-baf2-68738e2966ac",
+];
+
 /// Checks all that a config refers to; `own` is the distribution's id, empty for a new one.
 pub(super) async fn check(exchange: &Exchange<'_>, config: &Element, own: &str) -> Outcome<()> {
     for behavior in behaviors(config) {
@@ -22,7 +31,14 @@ pub(super) async fn check(exchange: &Exchange<'_>, config: &Element, own: &str) 
         check_access(exchange, origin).await?;
     }
     check_certificate(exchange, config).await?;
-    check_aliases(exchange, config, own).await
+    let listed = super::list_distributions(exchange).await?;
+    let others: Vec<&Element> = listed
+        .iter()
+        .flat_map(|list| items(list, &["Items"]))
+        .filter(|summary| text_at(summary, &["Id"]) != own)
+        .collect();
+    check_aliases(config, &others)?;
+    check_sharing(config, &others, exchange.config.distributions_sharing)
 }
 
 async fn exists(exchange: &Exchange<'_>, kind: &str, id: &str) -> Outcome<bool> {
@@ -182,24 +198,66 @@ fn aliases(config: &Element) -> Vec<String> {
 
 /// An alias belongs to one distribution in all of CloudFront; here, of all accounts that the proxy's caller can be
 /// told from: its own.
-async fn check_aliases(exchange: &Exchange<'_>, config: &Element, own: &str) -> Outcome<()> {
+fn check_aliases(config: &Element, others: &[&Element]) -> Outcome<()> {
     let wanted = aliases(config);
-    if wanted.is_empty() {
-        return Ok(());
+    let taken = |alias: &String| {
+        others.iter().any(|summary| {
+            let taken = aliases(summary);
+            taken.iter().any(|taken| taken.eq_ignore_ascii_case(alias))
+        })
+    };
+    if wanted.iter().any(taken) {
+        let message = "One or more of the CNAMEs you provided are already associated with a different resource.";
+        return Err(Refusal::new(409, "CNAMEAlreadyExists", message).into());
     }
-    let listed = super::list_distributions(exchange).await?;
-    for summary in listed.iter().flat_map(|list| items(list, &["Items"])) {
-        if text_at(summary, &["Id"]) == own {
-            continue;
-        }
-        let taken = aliases(summary);
-        if wanted
-            .iter()
-            .any(|alias| taken.iter().any(|taken| taken.eq_ignore_ascii_case(alias)))
-        {
-            let message = "One or more of the CNAMEs you provided are already associated with a different resource.";
-            return Err(Refusal::new(409, "CNAMEAlreadyExists", message).into());
+    Ok(())
+}
+
+/// What is shared has room for one more distribution.
+fn check_sharing(config: &Element, others: &[&Element], most: usize) -> Outcome<()> {
+    type References = fn(&Element) -> BTreeSet<String>;
+    let kinds: [(&str, References); 4] = [
+        ("TooManyDistributionsAssociatedToCachePolicy", |config| {
+            of_behaviors(config, "CachePolicyId")
+        }),
+        (
+            "TooManyDistributionsAssociatedToOriginRequestPolicy",
+            |config| of_behaviors(config, "OriginRequestPolicyId"),
+        ),
+        (
+            "TooManyDistributionsAssociatedToOriginAccessControl",
+            |config| {
+                let origins = items(config, &["Origins", "Items"]);
+                let controls = origins
+                    .iter()
+                    .map(|it| text_at(it, &["OriginAccessControlId"]));
+                controls.filter(|id| !id.is_empty()).collect()
+            },
+        ),
+        ("TooManyDistributionsWithFunctionAssociations", |config| {
+            let behaviors = behaviors(config);
+            let functions = behaviors
+                .iter()
+                .flat_map(|behavior| items(behavior, &["FunctionAssociations", "Items"]));
+            functions.map(|it| text_at(it, &["FunctionARN"])).collect()
+        }),
+    ];
+    for (code, references) in kinds {
+        let full = |id: &String| {
+            let sharers = others.iter().filter(|other| references(other).contains(id));
+            // AWS's own policies are everybody's.
+            sharers.count() >= most && !MANAGED.contains(&id.as_str())
+        };
+        if references(config).iter().any(full) {
+            let message = "The maximum number of distributions are already associated with it.";
+            return Err(Refusal::new(400, code, message).into());
         }
     }
     Ok(())
+}
+
+fn of_behaviors(config: &Element, field: &str) -> BTreeSet<String> {
+    let behaviors = behaviors(config);
+    let ids = behaviors.iter().map(|behavior| text_at(behavior, &[field]));
+    ids.filter(|id| !id.is_empty()).collect()
 }
