@@ -167,9 +167,10 @@ impl Readings {
     ) -> Result<(Instant, Arc<Cell>), Arc<tokio::sync::Mutex<()>>> {
         let mut readings = self.lock();
         let now = Instant::now();
-        if !readings.contains_key(key) {
-            readings.retain(|_, reading| !reading.is_forgotten(now));
-        }
+        readings.retain(|_, reading| {
+            reading.drop_old(now);
+            !reading.is_forgotten(now)
+        });
         let reading = readings.entry(key.to_owned()).or_default();
         match &reading.answer {
             Some((since, cell))
@@ -230,11 +231,18 @@ impl Readings {
 }
 
 impl Reading {
+    /// Drops an answer that serves nobody any more: the lists of a large account are large.
+    fn drop_old(&mut self, now: Instant) {
+        self.answer
+            .take_if(|(since, cell)| now.duration_since(*since) > LISTED && cell.initialized());
+    }
+
     fn is_forgotten(&self, now: Instant) -> bool {
         let old = |since: &Instant| now.duration_since(*since) >= LONGEST_MEMORY;
         self.answer.as_ref().is_none_or(|(since, _)| old(since))
             && self.beyond.as_ref().is_none_or(|(_, since)| old(since))
             && self.askers.values().all(old)
+            && Arc::strong_count(&self.turn) == 1
     }
 }
 
@@ -341,7 +349,10 @@ mod tests {
         let count = || AtomicUsize::new(0);
         let (most, running, calls) = (count(), count(), count());
         let works = AtomicBool::new(true);
-        let ask = async || {
+        let ask = async |after: usize| {
+            for _ in 0..after {
+                tokio::task::yield_now().await;
+            }
             let fetch = async {
                 let now = 1 + running.fetch_add(1, Ordering::Relaxed);
                 most.fetch_max(now, Ordering::Relaxed);
@@ -357,20 +368,13 @@ mod tests {
             };
             readings.read("key", Instant::now(), fetch).await
         };
-        let asks = (0..50).map(async |turns: usize| {
-            for _ in 0..turns % 10 {
-                tokio::task::yield_now().await;
-            }
-            ask().await
-        });
-        let answers = futures::future::join_all(asks).await;
-        assert!(answers.iter().all(Result::is_ok));
+        let all = || futures::future::join_all((0..50).map(|turns| ask(turns % 10)));
+        assert!(all().await.iter().all(Result::is_ok));
+        assert_eq!(calls.load(Ordering::Relaxed), 2, "one for the first alone");
+        works.store(false, Ordering::Relaxed);
+        assert!(all().await.iter().all(Result::is_err));
+        assert_eq!(calls.load(Ordering::Relaxed), 4, "a failure is told to all");
         assert_eq!(most.into_inner(), 1, "one at a time");
-        assert_eq!(
-            calls.into_inner(),
-            2,
-            "one for who came first, one for the rest"
-        );
     }
 
     #[tokio::test]

@@ -98,7 +98,10 @@ fn apis(client: &Client, namespaces: &BTreeSet<String>) -> BTreeMap<String, Api<
 fn watch(
     apps: Api<MultiRegionApp>,
 ) -> impl StreamExt<Item = watcher::Result<Event<MultiRegionApp>>> + Send + 'static {
-    watch_objects(apps, watcher::Config::default().any_semantic()).backoff(WatchBackoff::default())
+    watch_objects(apps, watcher::Config::default().any_semantic())
+        .backoff(WatchBackoff::default())
+        // Of all that an object is the largest part, in memory, and nobody's business here.
+        .modify(|app| app.metadata.managed_fields = None)
 }
 
 /// The watches of several namespaces as one: a store takes a list for the whole truth, and the list of one namespace is

@@ -196,7 +196,7 @@ fn seen(distribution: &types::Distribution) -> Result<Seen<Config>, Failure> {
         .distribution_config()
         .ok_or_else(|| incomplete("cloudfront:GetDistribution", "DistributionConfig"))?;
     Ok(seen_as(
-        config,
+        read::read(config),
         distribution.id(),
         distribution.arn(),
         distribution.domain_name(),
@@ -204,14 +204,8 @@ fn seen(distribution: &types::Distribution) -> Result<Seen<Config>, Failure> {
     ))
 }
 
-fn seen_as(
-    config: &types::DistributionConfig,
-    id: &str,
-    arn: &str,
-    domain_name: &str,
-    status: &str,
-) -> Seen<Config> {
-    let mut seen = Seen::ours(read::read(config), id)
+fn seen_as(config: Config, id: &str, arn: &str, domain_name: &str, status: &str) -> Seen<Config> {
+    let mut seen = Seen::ours(config, id)
         .output("id", id)
         .output("arn", arn)
         .output("domain_name", domain_name);
@@ -221,39 +215,60 @@ fn seen_as(
     seen
 }
 
-/// The one of this id as the list for all apps has it, which is whole but for the tags, if it is ours by its Comment.
+/// What the list tells of a distribution: all of it that is managed but the tags.
+#[derive(Clone)]
+struct Listed {
+    id: String,
+    arn: String,
+    domain_name: String,
+    status: String,
+    comment: String,
+    staging: bool,
+    /// None of what has neither behavior nor origins, which is no whole one.
+    config: Option<Config>,
+}
+
+impl Listed {
+    fn of(item: &types::DistributionSummary) -> Self {
+        let is_whole = item.default_cache_behavior().is_some() && item.origins().is_some();
+        Self {
+            id: item.id().to_owned(),
+            arn: item.arn().to_owned(),
+            domain_name: item.domain_name().to_owned(),
+            status: item.status().to_owned(),
+            comment: item.comment().to_owned(),
+            staging: item.staging(),
+            config: is_whole.then(|| read::read(&read::summarised(item))),
+        }
+    }
+
+    fn is_ours(&self, pass: &Pass) -> bool {
+        // A staging distribution is a copy of its primary one, Comment included.
+        !self.staging && pass.owner().of_comment(&self.comment) == Owner::Ours
+    }
+}
+
+/// The one of this id as the list for all apps has it, if it is ours by its Comment.
 async fn listed(pass: &Pass, known_id: &str) -> Result<Option<Seen<Config>>, Failure> {
     let all = pass
         .listed(&shared::DISTRIBUTIONS, "", |pages| async move {
+            let by_id = |item: Listed| (item.id.clone(), item);
             let all = list(pass, pages).await?;
-            // What has neither behavior nor origins is no whole one.
-            let whole = |item: &types::DistributionSummary| {
-                item.default_cache_behavior().is_some() && item.origins().is_some()
-            };
-            let by_id = |item: types::DistributionSummary| (item.id.clone(), item);
-            Ok(all.map(|all| {
-                all.into_iter()
-                    .filter(whole)
-                    .map(by_id)
-                    .collect::<BTreeMap<_, _>>()
-            }))
+            Ok(all.map(|all| all.into_iter().map(by_id).collect::<BTreeMap<_, _>>()))
         })
         .await?;
     let item = all.as_ref().and_then(|all| all.get(known_id));
-    Ok(item.filter(|item| is_ours(pass, item)).map(|item| {
-        seen_as(
-            &read::summarised(item),
-            item.id(),
-            item.arn(),
-            item.domain_name(),
-            item.status(),
-        )
+    let item = item.filter(|item| item.is_ours(pass));
+    Ok(item.and_then(|item| {
+        let config = item.config.clone()?;
+        Some(seen_as(
+            config,
+            &item.id,
+            &item.arn,
+            &item.domain_name,
+            &item.status,
+        ))
     }))
-}
-
-fn is_ours(pass: &Pass, item: &types::DistributionSummary) -> bool {
-    // A staging distribution is a copy of its primary one, Comment included.
-    !item.staging() && pass.owner().of_comment(item.comment()) == Owner::Ours
 }
 
 /// The app's distribution, and its tags where they were needed to tell.
@@ -277,7 +292,7 @@ async fn find(
         }
     }
     let mut best: Option<(bool, String, Tags)> = None;
-    for types::DistributionSummary { id, arn, .. } in commented(pass).await? {
+    for Listed { id, arn, .. } in commented(pass).await? {
         let tags = read_tags(pass, &arn).await?;
         let confirmed = pass.owner_by_tags(pairs(&tags)) == Owner::Ours;
         // Of several with our Comment the one with our tags, and always the same one.
@@ -309,20 +324,21 @@ pub(super) async fn ids(pass: &Pass) -> Result<BTreeSet<String>, Failure> {
 /// Every distribution of the account, its managed fields without the tags, and whether it is ours by its Comment.
 pub(super) async fn all(pass: &Pass) -> Result<Vec<(bool, Config)>, Failure> {
     let all = whole_list(pass).await?;
-    let config = |item| read::read(&read::summarised(item));
-    let all = all.iter().map(|item| (is_ours(pass, item), config(item)));
+    let all = all
+        .iter()
+        .filter_map(|item| Some((item.is_ours(pass), item.config.clone()?)));
     Ok(all.collect())
 }
 
 /// Each distribution whose Comment is the owner key; list summaries carry no CallerReference.
-async fn commented(pass: &Pass) -> Result<Vec<types::DistributionSummary>, Failure> {
+async fn commented(pass: &Pass) -> Result<Vec<Listed>, Failure> {
     let all = whole_list(pass).await?;
-    let ours = all.iter().filter(|item| is_ours(pass, item));
+    let ours = all.iter().filter(|item| item.is_ours(pass));
     Ok(ours.cloned().collect())
 }
 
 /// All of the account, however many pages that takes: read once for all who have to know.
-async fn whole_list(pass: &Pass) -> Result<Arc<Vec<types::DistributionSummary>>, Failure> {
+async fn whole_list(pass: &Pass) -> Result<Arc<Vec<Listed>>, Failure> {
     let all = async { Ok(list(pass, usize::MAX).await?.unwrap_or_default()) };
     pass.shared(&shared::DISTRIBUTIONS, WHOLE_LIST, all).await
 }
@@ -334,10 +350,7 @@ fn changed(pass: &Pass) {
 }
 
 /// All of the account, unless they have more pages than `most`.
-async fn list(
-    pass: &Pass,
-    most: usize,
-) -> Result<Option<Vec<types::DistributionSummary>>, Failure> {
+async fn list(pass: &Pass, most: usize) -> Result<Option<Vec<Listed>>, Failure> {
     let clients = pass.clients(GLOBAL);
     let (mut all, mut marker) = (Vec::new(), None);
     for _ in 0..most {
@@ -353,7 +366,7 @@ async fn list(
             .distribution_list
             .map(|page| (page.items.unwrap_or_default(), page.next_marker))
             .unwrap_or_default();
-        all.extend(items);
+        all.extend(items.iter().map(Listed::of));
         marker = next.filter(|marker| !marker.is_empty());
         if marker.is_none() {
             return Ok(Some(all));

@@ -31,11 +31,10 @@ struct Pass {
     cpu_milliseconds: f64,
 }
 
-/// For so long the processor time of a settled fleet is counted: four rounds of probes, and no full pass.
-const WATCHED: Duration = Duration::from_secs(120);
-
 /// One app, a dozen passes that find nothing to do, then as many apps as asked for; or these alone.
-pub async fn run(apps: usize, fleet: bool) -> Result<()> {
+///
+/// What a settled fleet costs is counted for `watched`.
+pub async fn run(apps: usize, fleet: bool, watched: Duration) -> Result<()> {
     let mut show = Show::new();
     if cfg!(debug_assertions) {
         show.event("this is a debug build; the figures that count are those of `make bench`");
@@ -49,7 +48,7 @@ pub async fn run(apps: usize, fleet: bool) -> Result<()> {
     ensure_namespace(&stack.control_plane, &app.namespace).await?;
 
     if fleet {
-        fleet_of(&stack, &mut show, &app.namespace, apps, 0).await?;
+        fleet_of(&stack, &mut show, &app.namespace, apps, 0, watched).await?;
         show.heading("Stop");
         return stack.stop(&show).await;
     }
@@ -94,7 +93,7 @@ pub async fn run(apps: usize, fleet: bool) -> Result<()> {
 
     watching::run(&stack, &app, &mut show).await?;
 
-    fleet_of(&stack, &mut show, &app.namespace, apps, 1).await?;
+    fleet_of(&stack, &mut show, &app.namespace, apps, 1, watched).await?;
     show.heading("Stop");
     stack.stop(&show).await
 }
@@ -106,16 +105,17 @@ async fn fleet_of(
     namespace: &str,
     apps: usize,
     there: usize,
+    watched: Duration,
 ) -> Result<()> {
     show.heading(&format!("{apps} apps at once"));
     clear_calls(stack)?;
     let start = Instant::now();
     many_apps(stack, namespace, apps).await?;
-    let (calls, writes) = calls(stack)?;
+    let took = start.elapsed().as_secs_f64();
+    let (made, writes) = calls(stack)?;
     show.event(&format!(
-        "all are Ready and Synced after {:.0} s; {:.1} AWS calls an app, {:.1} of them writes",
-        start.elapsed().as_secs_f64(),
-        calls as f64 / apps as f64,
+        "all are Ready and Synced after {took:.0} s; {:.1} AWS calls an app, {:.1} of them writes",
+        made as f64 / apps as f64,
         writes as f64 / apps as f64
     ));
     let all = apps + there;
@@ -125,16 +125,25 @@ async fn fleet_of(
         memory(stack)?
     ));
     clear_calls(stack)?;
-    let before = stack.with_operator(testbed::Operator::cpu_seconds)?;
+    let before = Passes::read(stack).await?;
+    let cpu = stack.with_operator(testbed::Operator::cpu_seconds)?;
     // A span of time is what is measured here.
-    tokio::time::sleep(WATCHED).await;
-    let used = stack.with_operator(testbed::Operator::cpu_seconds)? - before;
+    tokio::time::sleep(watched).await;
+    let cpu = stack.with_operator(testbed::Operator::cpu_seconds)? - cpu;
+    let passes = Passes::read(stack).await?.count - before.count;
+    let (of_passes, _) = calls(stack)?;
     let requests = proxy(stack)?.calls().len();
-    let hourly = 3600.0 / WATCHED.as_secs_f64();
+    let hourly = |count: f64| count * 3600.0 / watched.as_secs_f64();
+    let of_each = |count: usize| hourly(count as f64) / all as f64;
     show.event(&format!(
-        "watching them: {:.0} processor seconds an hour, {:.0} requests an hour and app",
-        used * hourly,
-        requests as f64 * hourly / all as f64
+        "watching them for {} s: {:.0} processor seconds an hour; an hour and app {:.1} passes with {:.0} AWS calls, and \
+         {:.0} probes, heartbeats and what the edge asks for; resident memory {}",
+        watched.as_secs(),
+        hourly(cpu),
+        of_each(usize::try_from(passes)?),
+        of_each(of_passes),
+        of_each(requests - of_passes),
+        memory(stack)?
     ));
     Ok(())
 }

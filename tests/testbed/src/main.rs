@@ -11,6 +11,7 @@ mod viewer;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -53,6 +54,9 @@ enum Command {
         /// Only them: no figures of a single app
         #[arg(long)]
         fleet: bool,
+        /// For how long what watching them costs is counted; 720 has a full pass of each
+        #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+        watch: u64,
     },
 }
 
@@ -69,7 +73,9 @@ async fn main() -> ExitCode {
         Command::Up { detach: false } => up::attached().await,
         Command::Up { detach: true } => up::detached().await,
         Command::Down => up::down().await,
-        Command::Bench { apps, fleet } => bench::run(apps, fleet).await,
+        Command::Bench { apps, fleet, watch } => {
+            bench::run(apps, fleet, Duration::from_secs(watch)).await
+        }
         Command::Demo { once } => demo::run(once).await,
     };
     match result {
