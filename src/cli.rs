@@ -23,7 +23,7 @@ use self::leader::Leading;
 use crate::aws::Aws;
 use crate::aws::accounts::Accounts;
 use crate::aws::fence::Fence;
-use crate::aws::limits::Limit;
+use crate::aws::limits::{Limit, Sharers};
 use crate::controller::shards::{self, Shard};
 use crate::health::probe::Prober;
 use crate::settings::{self, Settings};
@@ -180,12 +180,14 @@ async fn lead(arguments: RunArguments) -> anyhow::Result<()> {
     let page = web_page(&arguments, &client, &stopped).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let leading = arguments.leader.leading(&client, &health);
+    let sharers = Sharers::default();
     let process = Arc::new(Process {
         client: client.clone(),
         health: health.clone(),
         arguments,
         settings,
         accounts: OnceCell::new(),
+        sharers: sharers.clone(),
     });
     let work = move |shard, fence, stop| process.clone().work(shard, fence, stop);
     let led = async {
@@ -196,7 +198,8 @@ async fn lead(arguments: RunArguments) -> anyhow::Result<()> {
                 election.lead(&stop, work).await?.unwrap_or(Ok(()))
             }
             Leading::Shards(leases) => {
-                shards::lead(client, leases, health.clone(), stop.clone(), work).await
+                let (health, stop) = (health.clone(), stop.clone());
+                shards::lead(client, leases, health, sharers, stop, work).await
             }
             Leading::Alone => {
                 health.stand(Standing::Alone);
@@ -242,6 +245,8 @@ struct Process {
     settings: Settings,
     /// Known once the process leads: who stands by asks AWS nothing.
     accounts: OnceCell<Accounts>,
+    /// The processes among which the shards are spread.
+    sharers: Sharers,
 }
 
 impl Process {
@@ -275,7 +280,7 @@ impl Process {
     async fn accounts(&self) -> Accounts {
         let metrics = self.health.metrics.clone();
         let own = Aws::from_environment(Arc::new(move |record| metrics.aws(record))).await;
-        Accounts::new(own.limited(&self.arguments.limits))
+        Accounts::new(own.limited(&self.arguments.limits, self.sharers.clone()))
     }
 }
 

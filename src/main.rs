@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The SDK's futures nest deeply; without optimisation a poll of one takes more than the usual 2 MiB. Only touched
 /// pages cost memory.
 const STACK: usize = 16 * 1024 * 1024;

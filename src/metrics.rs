@@ -5,7 +5,7 @@ mod fleet;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::aws::{CallRecord, Record};
 use crate::health::Sample;
+use crate::health::lag::Row;
 use crate::model::FailureKind;
 pub use fleet::Condition;
 use fleet::{Drift, Fleet};
@@ -26,13 +27,12 @@ pub struct Metrics {
     reconcile_seconds: Histogram,
     aws_calls: Family<AwsCall, Counter>,
     aws_seconds: Family<AwsService, Histogram, fn() -> Histogram>,
-    aws_wait: Family<AwsService, Counter<f64, AtomicU64>>,
+    aws_wait: Family<AwsRegion, Counter<f64, AtomicU64>>,
     aws_throttles: Family<AwsRegion, Counter>,
     shared_reads: Family<SharedRead, Counter>,
     drift: Family<Drift, Counter>,
     writes: Family<Drift, Counter>,
     probes: Family<Probed, Counter>,
-    lag: Family<Lag, Gauge<f64, AtomicU64>>,
     leader: Gauge,
     shards: Gauge,
     shards_configured: Gauge,
@@ -73,13 +73,6 @@ struct SharedRead {
 struct Probed {
     target: String,
     outcome: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lag {
-    service: String,
-    from: String,
-    to: String,
 }
 
 impl Default for Metrics {
@@ -146,13 +139,6 @@ impl Default for Metrics {
             "Probes, by target (primary, dr, edge) and what they came to",
             probes.clone(),
         );
-        let lag = Family::default();
-        registry.register_with_unit(
-            "replication_lag",
-            "Replication lag as it was last measured, of any app, by what is replicated and where to",
-            Unit::Seconds,
-            lag.clone(),
-        );
         let leader = Gauge::default();
         registry.register(
             "leader",
@@ -185,7 +171,6 @@ impl Default for Metrics {
             drift,
             writes,
             probes,
-            lag,
             leader,
             shards,
             shards_configured,
@@ -195,15 +180,10 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Tells a lag; `source` begins with the service, as in `dynamodb/shop-visits`.
-    pub fn lag(&self, source: &str, from: &str, to: &str, seconds: f64) {
-        let service = source.split('/').next().unwrap_or_default();
-        let labels = Lag {
-            service: service.into(),
-            from: from.into(),
-            to: to.into(),
-        };
-        self.lag.get_or_create(&labels).set(seconds);
+    /// Tells the lags of the app `uid`, in place of those it had, by source, from and to: a source begins with the service,
+    /// as in `dynamodb/shop-visits`.
+    pub fn lags(&self, uid: &str, lags: impl Iterator<Item = (Row, SignedDuration)>) {
+        self.fleet.lags(uid, lags);
     }
 
     /// Counts a probe of `target`.
@@ -246,18 +226,20 @@ impl Metrics {
         let service = AwsService {
             service: call.service.into(),
         };
+        let region = AwsRegion {
+            service: call.service.into(),
+            region: call.region.clone(),
+        };
         self.aws_wait
-            .get_or_create(&service)
+            .get_or_create(&region)
             .inc_by(call.waited.as_secs_f64());
         self.aws_seconds
             .get_or_create(&service)
             .observe(call.elapsed.as_secs_f64());
-        if call.failure == Some(FailureKind::Throttled) {
-            let labels = AwsRegion {
-                service: call.service.into(),
-                region: call.region.clone(),
-            };
-            self.aws_throttles.get_or_create(&labels).inc();
+        if call.throttles > 0 {
+            self.aws_throttles
+                .get_or_create(&region)
+                .inc_by(call.throttles.into());
         }
     }
 

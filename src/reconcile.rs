@@ -333,7 +333,9 @@ impl Run<'_> {
         let is_doubtful = |id| {
             let failure = self.progress.failed.get(id);
             failure.is_some_and(|failure| {
-                matches!(failure.kind, FailureKind::Conflict | FailureKind::NotFound)
+                // CloudFront calls a distribution invalid that names an access control which is gone.
+                use FailureKind::{Conflict, Invalid, NotFound};
+                matches!(failure.kind, Conflict | NotFound | Invalid)
             })
         };
         let desired = self.wanted.desired.iter();

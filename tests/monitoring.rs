@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use multiregion::aws::{CallRecord, Record};
 use multiregion::health::Sample;
 use multiregion::metrics::{Condition, Metrics};
@@ -44,7 +44,11 @@ fn told() -> Metrics {
     metrics.works(1);
     metrics.spread_over(1);
     metrics.reconcile("settled", Duration::from_secs(1));
-    metrics.lag("dynamodb/shop-visits", "us-east-1", "us-west-2", 1.0);
+    let row = ["dynamodb/shop-visits", "us-east-1", "us-west-2"].map(str::to_owned);
+    metrics.lags(
+        uid,
+        std::iter::once((row.into(), SignedDuration::from_secs(1))),
+    );
     metrics.probe("primary", &Sample::Healthy);
     metrics.applied("lambda_function", "update");
     for _ in 0..3 {
@@ -57,6 +61,7 @@ fn told() -> Metrics {
         failure: Some(FailureKind::Throttled),
         elapsed: Duration::from_millis(10),
         waited: Duration::from_millis(10),
+        throttles: 1,
     }));
     for hit in [true, false] {
         metrics.aws(&Record::Shared { read: "zone", hit });

@@ -80,19 +80,26 @@ impl Accounts {
             return Arc::new(self.own.clone());
         };
         let mut all = self.assumed();
-        if !all.contains_key(role) {
+        let account = account_of_role(&role.arn);
+        // The process's own is known once an app has needed it.
+        let own = self.own.account.get().map(String::as_str);
+        let limits = if own.is_some() && own == account {
+            self.own.limits.clone()
+        } else {
             let of_account = all
                 .iter()
-                .find(|(other, _)| account_of_role(&other.arn) == account_of_role(&role.arn));
-            let limits = of_account.map_or_else(
+                .find(|(other, _)| account_of_role(&other.arn) == account);
+            of_account.map_or_else(
                 || Arc::new(self.own.limits.anew()),
                 |(_, known)| known.aws.limits.clone(),
-            );
+            )
+        };
+        let known = all.entry(role.clone()).or_insert_with(|| {
             let regions = Regions::default();
-            let aws = self.own.assuming(role, regions.clone(), limits);
-            all.insert(role.clone(), Assumed { aws, regions });
-        }
-        let known = &all[role];
+            let aws = self.own.assuming(role, regions.clone(), limits.clone());
+            Assumed { aws, regions }
+        });
+        known.aws.limits = limits;
         known.regions.add(regions);
         Arc::new(known.aws.clone().within(self.fence().clone()))
     }

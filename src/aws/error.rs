@@ -98,6 +98,31 @@ where
     }
 }
 
+/// Whether an answer says that there were too many calls, by its code.
+pub(super) fn is_throttle(response: &HttpResponse) -> bool {
+    let status = response.status().as_u16();
+    status >= 400 && kind_of(&code_of(response), "", status) == FailureKind::Throttled
+}
+
+/// The error code in an answer of any of AWS's protocols; empty where there is none.
+fn code_of(response: &HttpResponse) -> String {
+    let plain = |code: &str| {
+        let code = code.split(':').next().unwrap_or_default();
+        code.rsplit('#').next().unwrap_or_default().to_owned()
+    };
+    if let Some(code) = response.headers().get("x-amzn-errortype") {
+        return plain(code);
+    }
+    let body = response.body().bytes().unwrap_or_default();
+    if let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) {
+        return plain(json["__type"].as_str().unwrap_or_default());
+    }
+    let body = String::from_utf8_lossy(body);
+    let code = body.split_once("<Code>").map(|(_, rest)| rest);
+    let code = code.and_then(|rest| rest.split("</Code>").next());
+    code.unwrap_or_default().to_owned()
+}
+
 /// The messages of Route 53's InvalidChangeBatch where it comes without the envelope of all other errors, so that the
 /// SDK finds neither code nor message in it.
 fn refused_batch(body: &[u8]) -> Option<String> {

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ pub struct Limit {
 /// What we take by default, of what AWS documents (`docs/operations.md` has the sources): 80 %, the rest is for others.
 /// CloudFront documents none; these are below what it was seen to take. Operations with a quota of their own have a
 /// bucket of their own. What is not here has no limit until AWS throttles it, and a bucket for each operation.
-const DEFAULTS: [(&str, f64, u32); 10] = [
+const DEFAULTS: [(&str, f64, u32); 16] = [
     ("route53", 4.0, 4),
     ("lambda", 12.0, 12),
     ("lambda:GetFunction", 80.0, 80),
@@ -44,7 +45,13 @@ const DEFAULTS: [(&str, f64, u32); 10] = [
     ("acm:DescribeCertificate", 8.0, 8),
     ("acm:ListCertificates", 6.0, 6),
     ("acm:ListTagsForCertificate", 8.0, 8),
+    ("acm:RequestCertificate", 4.0, 4),
+    ("acm:AddTagsToCertificate", 4.0, 4),
     ("logs:DescribeLogGroups", 8.0, 8),
+    ("logs:ListTagsForResource", 4.0, 4),
+    ("logs:TagResource", 4.0, 4),
+    ("logs:PutRetentionPolicy", 4.0, 4),
+    ("logs:DeleteRetentionPolicy", 4.0, 4),
     ("cloudfront:CreateInvalidation", 0.5, 1),
     ("cloudfront:Update*", 2.0, 4),
 ];
@@ -94,20 +101,44 @@ impl Limit {
     }
 }
 
+/// How many processes there are that draw from the same accounts. Each takes its part of every rate.
+#[derive(Clone, Debug)]
+pub struct Sharers(Arc<AtomicU32>);
+
+impl Default for Sharers {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU32::new(1)))
+    }
+}
+
+impl Sharers {
+    /// So many there are from now on, this one among them.
+    pub fn are(&self, number: usize) {
+        let number = u32::try_from(number).unwrap_or(u32::MAX).max(1);
+        self.0.store(number, Ordering::Relaxed);
+    }
+
+    fn number(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The buckets of an account: one each limit × region.
 pub struct Limits {
     known: Vec<Limit>,
     lanes: Mutex<HashMap<(String, String), Arc<Lane>>>,
+    sharers: Sharers,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self::new(&[])
+        Self::new(&[], Sharers::default())
     }
 }
 
 struct Lane {
     bucket: Option<DefaultDirectRateLimiter>,
+    sharers: Sharers,
     pace: Mutex<Pace>,
     line: Mutex<Line>,
     /// Held by the one of those in line who calls the others.
@@ -126,8 +157,8 @@ struct Pace {
 type Line = VecDeque<(Arc<str>, VecDeque<oneshot::Sender<()>>)>;
 
 impl Limits {
-    /// The defaults, with `set` in place of those of the same name.
-    pub fn new(set: &[Limit]) -> Self {
+    /// The defaults, with `set` in place of those of the same name; all of `sharers` together draw so fast.
+    pub fn new(set: &[Limit], sharers: Sharers) -> Self {
         let defaults = DEFAULTS.into_iter().map(|(of, rate, burst)| Limit {
             of: of.to_owned(),
             rate,
@@ -140,6 +171,7 @@ impl Limits {
         Self {
             known,
             lanes: Mutex::default(),
+            sharers,
         }
     }
 
@@ -149,6 +181,7 @@ impl Limits {
         Self {
             known: self.known.clone(),
             lanes: Mutex::default(),
+            sharers: self.sharers.clone(),
         }
     }
 
@@ -180,19 +213,20 @@ impl Limits {
         };
         lock(&self.lanes)
             .entry((name, region.to_owned()))
-            .or_insert_with(|| Arc::new(Lane::new(limit)))
+            .or_insert_with(|| Arc::new(Lane::new(limit, self.sharers.clone())))
             .clone()
     }
 }
 
 impl Lane {
-    fn new(limit: Option<&Limit>) -> Self {
+    fn new(limit: Option<&Limit>, sharers: Sharers) -> Self {
         let quota = limit.and_then(|limit| {
             let period = Duration::from_secs_f64(1.0 / limit.rate);
             Some(Quota::with_period(period)?.allow_burst(limit.burst))
         });
         Self {
             bucket: quota.map(RateLimiter::direct),
+            sharers,
             pace: Mutex::default(),
             line: Mutex::default(),
             caller: tokio::sync::Mutex::default(),
@@ -248,7 +282,10 @@ impl Lane {
             tokio::time::sleep_until(next.into()).await;
         }
         if let Some(bucket) = &self.bucket {
-            bucket.until_ready().await;
+            // One for each of those who draw from the same: they take theirs elsewhere.
+            for _ in 0..self.sharers.number() {
+                bucket.until_ready().await;
+            }
         }
         let mut pace = lock(&self.pace);
         pace.next = (!pace.gap.is_zero()).then(|| Instant::now() + pace.gap);
@@ -316,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_closest_limit_counts_and_one_that_is_set_takes_the_place_of_its_default() {
-        let limits = Limits::new(&[limit("lambda=3"), limit("s3:Get*=9")]);
+        let limits = Limits::new(&[limit("lambda=3"), limit("s3:Get*=9")], Sharers::default());
         let closest = |service, operation| {
             let fits = limits
                 .known
@@ -334,7 +371,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_app_with_a_hundred_calls_does_not_hold_up_the_first_of_another() {
-        let limits = Limits::new(&[limit("route53=200/1")]);
+        let limits = Limits::new(&[limit("route53=200/1")], Sharers::default());
         let (many, few): (Arc<str>, Arc<str>) = ("many".into(), "few".into());
         let call = async |app: &Arc<str>| {
             limits
@@ -362,8 +399,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_shares_a_limit_takes_a_part_of_it_as_long_as_the_others_are_there() {
+        let sharers = Sharers::default();
+        let limits = Limits::new(&[limit("route53=50/1")], sharers.clone());
+        let app: Arc<str> = "a".into();
+        let ten = async || {
+            let started = Instant::now();
+            for _ in 0..10 {
+                limits.wait("route53", "GetChange", "global", &app).await;
+            }
+            started.elapsed()
+        };
+        sharers.are(4);
+        let shared = ten().await;
+        assert!(shared >= Duration::from_millis(700), "{shared:?}");
+        sharers.are(1);
+        let alone = ten().await;
+        assert!(alone < shared / 2, "{alone:?} after {shared:?}");
+    }
+
+    #[tokio::test]
     async fn who_gives_up_in_line_holds_up_nobody() {
-        let limits = Arc::new(Limits::new(&[limit("route53=50/1")]));
+        let limits = Arc::new(Limits::new(&[limit("route53=50/1")], Sharers::default()));
         let wait = |app: &'static str| {
             let limits = limits.clone();
             async move {

@@ -110,7 +110,9 @@ impl Readings {
             }
         }
         for (due, read) in due.iter().zip(answers) {
-            due.watch.take_figures(&due.app, &due.queries, read, now);
+            let metrics = &context.health.metrics;
+            due.watch
+                .take_figures(&due.app, &due.queries, read, now, metrics);
         }
         join_all(due.iter().map(|due| tell(context, &due.watch))).await;
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::election::{Deposed, Election};
 use crate::aws::fence::Fence;
+use crate::aws::limits::Sharers;
 use crate::telemetry::{Health, Standing};
 use balance::balance;
 use roll::Roll;
@@ -87,7 +88,7 @@ struct Stand {
     leaving: bool,
 }
 
-/// Stands for a fair share of the shards and does `work` for each one held, until `stop`.
+/// Stands for a fair share of the shards and does `work` for each one held, until `stop`. `sharers` is told how many do.
 ///
 /// # Errors
 /// When the lease of a shard is lost, or its work ends in an error: then the process has to end.
@@ -95,6 +96,7 @@ pub async fn lead<W, F>(
     client: Client,
     leases: Leases,
     health: Health,
+    sharers: Sharers,
     stop: CancellationToken,
     work: F,
 ) -> anyhow::Result<()>
@@ -129,7 +131,9 @@ where
                 let holders = records.holders();
                 let mine = holders.values().filter(|holder| *holder == roll.identity()).count();
                 health.stand(Standing::Shards(mine));
-                let plan = balance(leases.shards, roll.identity(), &roll.living(), &holders);
+                let living = roll.living();
+                sharers.are(living.len());
+                let plan = balance(leases.shards, roll.identity(), &living, &holders);
                 for (number, stand) in &mut stands {
                     if !plan.contains(number) && !stand.leaving {
                         tracing::info!(shard = number, "gives up a shard");

@@ -112,6 +112,11 @@ impl Direction {
         age.max(self.measured)
     }
 
+    /// The longer one of what heartbeats and CloudWatch say.
+    pub fn longest(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.lag(now).max(self.told)
+    }
+
     /// What a move away from the source would lose: the newest acknowledged write minus the newest visible one.
     pub fn loss(&self) -> Option<SignedDuration> {
         let acknowledged = self.acknowledged?;

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
+
+use crate::health::lag::Row;
 
 /// A difference that was found so often ...
 const RECURS: usize = 3;
@@ -42,12 +44,20 @@ pub(super) struct Drift {
     pub(super) change: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct Lag {
+    service: String,
+    from: String,
+    to: String,
+}
+
 /// What is known of one app.
 #[derive(Debug)]
 struct Known {
     /// End of the last pass that AWS answered; until then, when the app was first seen.
     passed: Timestamp,
     conditions: Vec<(ConditionLabels, Timestamp)>,
+    lags: Vec<(Lag, SignedDuration)>,
     /// End of the last drill that went well, or the app's creation; none where there is nothing to drill.
     drilled: Option<Timestamp>,
     /// Differences by what is to be done to which resource, and when each was found.
@@ -68,6 +78,7 @@ impl Fleet {
         let new = || Known {
             passed: now,
             conditions: Vec::new(),
+            lags: Vec::new(),
             drilled: None,
             found: HashMap::new(),
         };
@@ -110,6 +121,14 @@ impl Fleet {
         self.of(uid, |known| known.conditions = now.collect());
     }
 
+    pub(super) fn lags(&self, uid: &str, lags: impl Iterator<Item = (Row, SignedDuration)>) {
+        let now = lags.map(|((source, from, to), lag)| {
+            let service = source.split('/').next().unwrap_or_default().to_owned();
+            (Lag { service, from, to }, lag)
+        });
+        self.of(uid, |known| known.lags = now.collect());
+    }
+
     pub(super) fn drift(&self, uid: &str, step: &str, drift: Drift, now: Timestamp) {
         self.of(uid, |known| {
             let found = &mut known.found;
@@ -134,6 +153,10 @@ impl Fleet {
                 let oldest = folded.since.entry(labels.clone()).or_insert(*since);
                 *oldest = (*oldest).min(*since);
             }
+            for (labels, lag) in &known.lags {
+                let longest = folded.lags.entry(labels.clone()).or_insert(*lag);
+                *longest = (*longest).max(*lag);
+            }
             for (drift, times) in known.found.values() {
                 let recent = times
                     .iter()
@@ -156,6 +179,7 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 struct Folded {
     conditions: BTreeMap<ConditionLabels, i64>,
     since: BTreeMap<ConditionLabels, Timestamp>,
+    lags: BTreeMap<Lag, SignedDuration>,
     recurring: BTreeMap<Drift, i64>,
     passed: Option<Timestamp>,
     drilled: Option<Timestamp>,
@@ -182,6 +206,14 @@ impl Collector for Fleet {
         )?;
         gauges(
             &mut encoder,
+            "replication_lag",
+            "The longest replication lag of any app, by what is replicated and where to",
+            Some(&Unit::Seconds),
+            &folded.lags,
+            SignedDuration::as_secs_f64,
+        )?;
+        gauges(
+            &mut encoder,
             "drift_recurring",
             "Differences that were put right and came back, three times or more in six hours",
             None,
@@ -203,13 +235,13 @@ impl Collector for Fleet {
     }
 }
 
-fn gauges<L: EncodeLabelSet, V>(
+fn gauges<L: EncodeLabelSet, V, N: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     unit: Option<&Unit>,
     values: &BTreeMap<L, V>,
-    number: impl Fn(&V) -> i64,
+    number: impl Fn(&V) -> N,
 ) -> Result<(), std::fmt::Error> {
     let mut metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
     for (labels, value) in values {
@@ -281,6 +313,41 @@ mod tests {
         assert_eq!(fleet.fold(at(100)).drilled, Some(at(20)));
         fleet.drilled("b", None);
         assert_eq!(fleet.fold(at(100)).drilled, Some(at(50)));
+    }
+
+    #[test]
+    fn of_all_apps_the_longest_lag_is_told_until_the_app_is_gone() {
+        let fleet = Fleet::default();
+        let lags = |uid: &str, seconds: &[i64]| {
+            fleet.seen(uid, at(0));
+            let row = |table| {
+                let source = format!("dynamodb/{uid}-{table}");
+                (source, "us-east-1".to_owned(), "us-west-2".to_owned())
+            };
+            let seconds = seconds
+                .iter()
+                .map(|&second| SignedDuration::from_secs(second));
+            fleet.lags(
+                uid,
+                seconds.enumerate().map(|(table, lag)| (row(table), lag)),
+            );
+        };
+        let longest = || {
+            let folded = fleet.fold(at(0)).lags;
+            folded
+                .into_values()
+                .map(|lag| lag.as_secs())
+                .collect::<Vec<_>>()
+        };
+        lags("a", &[1, 300]);
+        lags("b", &[2]);
+        assert_eq!(longest(), [300], "one from here to there, of all tables");
+        lags("a", &[1]);
+        assert_eq!(longest(), [2]);
+        fleet.forget("b");
+        assert_eq!(longest(), [1]);
+        lags("a", &[]);
+        assert_eq!(longest(), [0_i64; 0]);
     }
 
     #[test]

@@ -10,6 +10,20 @@ use crate::model::{Deleted, Failure, Owner, ResourceId};
 
 pub mod successor;
 
+/// AWS's managed cache policies `CachingOptimized` and `CachingDisabled`, and its managed origin request policy
+/// `AllViewerExceptHostHeader` (a function URL refuses another's Host).
+pub const CACHING_OPTIMIZED: &str = "658327ea-f89d-4fab-a63d-7e88639e58f6";
+/// See [`CACHING_OPTIMIZED`].
+pub const CACHING_DISABLED: &str = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad";
+/// See [`CACHING_OPTIMIZED`].
+pub const ALL_VIEWER_EXCEPT_HOST_HEADER: &str = "b689b0a8-53d0-40ab-baf2-68738e2966ac";
+/// What everybody shares, and nobody can follow by another.
+const MANAGED: [&str; 3] = [
+    CACHING_OPTIMIZED,
+    CACHING_DISABLED,
+    ALL_VIEWER_EXCEPT_HOST_HEADER,
+];
+
 /// The `CallerReference` for the creation of `id`.
 ///
 /// Should a list not show yet what was made by a call whose reply was lost, this keeps a second one from being made.

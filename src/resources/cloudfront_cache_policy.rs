@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use aws_sdk_cloudfront::types;
 use serde::{Deserialize, Serialize};
 
+use super::cloudfront::successor::Asker;
 use super::cloudfront::{
     COMPLETE, SHARED, cookie_names, deleted_unless_in_use, header_names, in_words, owner_of_shared,
     selection, spelled_as, successor, whitelist,
@@ -71,7 +72,8 @@ impl Kind for CachePolicy {
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
         let policies = list(pass).await?;
-        let name = place(pass, id, hint.known_id.as_deref(), &policies).await?;
+        let asker = Asker::of(hint.known_id.as_deref(), hint.wanted.as_ref());
+        let name = place(pass, id, asker, &policies).await?;
         let Some((policy, config)) = named(&policies, &name) else {
             return Ok(None);
         };
@@ -85,7 +87,7 @@ impl Kind for CachePolicy {
         id: &ResourceId,
         desired: &Config,
     ) -> Result<Seen<Config>, Failure> {
-        let name = place(pass, id, None, &list(pass).await?).await?;
+        let name = place(pass, id, Asker::Using(None), &list(pass).await?).await?;
         let create = pass
             .clients(GLOBAL)
             .cloudfront
@@ -110,7 +112,12 @@ impl Kind for CachePolicy {
         desired: &Config,
         _changed: &BTreeSet<String>,
     ) -> Result<Seen<Config>, Failure> {
-        let name = place(pass, id, Some(&live.physical_id), &list(pass).await?).await?;
+        let policies = list(pass).await?;
+        let same = policies
+            .iter()
+            .find(|policy| policy.id() == live.physical_id);
+        let config = same.and_then(|policy| policy.cache_policy_config());
+        let name = config.map_or(id.name.as_str(), |config| config.name());
         let etag = etag(pass, &live.physical_id).await?;
         let update = pass
             .clients(GLOBAL)
@@ -118,7 +125,7 @@ impl Kind for CachePolicy {
             .update_cache_policy()
             .id(&live.physical_id)
             .if_match(etag)
-            .cache_policy_config(write(&name, desired))
+            .cache_policy_config(write(name, desired))
             .send();
         let answer = pass
             .call("cloudfront", "UpdateCachePolicy", GLOBAL, update)
@@ -168,11 +175,11 @@ fn named<'a>(
 async fn place(
     pass: &Pass,
     id: &ResourceId,
-    known_id: Option<&str>,
+    asker: Asker<'_>,
     policies: &[types::CachePolicy],
 ) -> Result<String, Failure> {
     let reference = |name: &str| named(policies, name).map(|(policy, _)| policy.id());
-    successor::name(pass, &id.name, known_id, reference).await
+    successor::name(pass, &id.name, asker, reference).await
 }
 
 /// The account's own policies; AWS's managed ones have names of their own.

@@ -119,8 +119,10 @@ impl Kind for Distribution {
             .call("cloudfront", "CreateDistributionWithTags", GLOBAL, create)
             .await;
         changed(pass);
-        let answer =
-            answer.inspect_err(|failure| successor::note_refusal(pass, failure, desired))?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => return Err(successor::refused(pass, failure, desired).await),
+        };
         let distribution = answer
             .distribution()
             .ok_or_else(|| incomplete("cloudfront:CreateDistributionWithTags", "Distribution"))?;
@@ -141,8 +143,10 @@ impl Kind for Distribution {
         if changed.iter().any(|field| field != "tags") {
             let (mut config, etag) = get_config(pass, &distribution_id).await?;
             overlay::overlay(&mut config, &pass.owner().comment(), desired, changed);
-            let put = put_config(pass, &distribution_id, etag, config).await;
-            now = put.inspect_err(|failure| successor::note_refusal(pass, failure, desired))?;
+            now = match put_config(pass, &distribution_id, etag, config).await {
+                Ok(now) => now,
+                Err(failure) => return Err(successor::refused(pass, failure, desired).await),
+            };
         }
         if changed.contains("tags") {
             let tag = pass

@@ -12,6 +12,7 @@ use aws_sdk_cloudfront::types::{self, FunctionStage};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::cloudfront::successor::Asker;
 use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared, successor};
 use super::{Action, Hint, Kind, Seen, found, incomplete};
 use crate::aws::{Pass, shared};
@@ -105,7 +106,7 @@ impl Kind for Function {
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
         let known = hint.known_id.as_deref().and_then(name_in);
-        let name = place(pass, id, known).await?;
+        let name = place(pass, id, Asker::of(known, hint.wanted.as_ref())).await?;
         let mut stage = FunctionStage::Live;
         let mut function = found(described(pass, &name, &stage).await)?;
         if function.is_none() {
@@ -133,7 +134,7 @@ impl Kind for Function {
         id: &ResourceId,
         desired: &Config,
     ) -> Result<Seen<Config>, Failure> {
-        let name = place(pass, id, None).await?;
+        let name = place(pass, id, Asker::Using(None)).await?;
         let create = pass
             .clients(GLOBAL)
             .cloudfront
@@ -207,9 +208,9 @@ impl Kind for Function {
 }
 
 /// The name of the one that serves this app.
-async fn place(pass: &Pass, id: &ResourceId, known: Option<&str>) -> Result<String, Failure> {
+async fn place(pass: &Pass, id: &ResourceId, asker: Asker<'_>) -> Result<String, Failure> {
     // Whether there is one of a name takes a call for each, which is made for the one in question alone.
-    successor::name(pass, &id.name, known, |name| Some(name.to_owned())).await
+    successor::name(pass, &id.name, asker, |name| Some(name.to_owned())).await
 }
 
 /// The name in a function's ARN.

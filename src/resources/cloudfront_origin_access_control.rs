@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use aws_sdk_cloudfront::types;
 use serde::{Deserialize, Serialize};
 
+use super::cloudfront::successor::Asker;
 use super::cloudfront::{COMPLETE, SHARED, deleted_unless_in_use, owner_of_shared, successor};
 use super::{Action, Hint, Kind, Seen, incomplete};
 use crate::aws::{Pass, shared};
@@ -56,7 +57,8 @@ impl Kind for OriginAccessControl {
         hint: Hint<Config>,
     ) -> Result<Option<Seen<Config>>, Failure> {
         let controls = list(pass).await?;
-        let name = place(pass, id, hint.known_id.as_deref(), &controls).await?;
+        let asker = Asker::of(hint.known_id.as_deref(), hint.wanted.as_ref());
+        let name = place(pass, id, asker, &controls).await?;
         let Some(control) = named(&controls, &name) else {
             return Ok(None);
         };
@@ -75,7 +77,7 @@ impl Kind for OriginAccessControl {
         id: &ResourceId,
         desired: &Config,
     ) -> Result<Seen<Config>, Failure> {
-        let name = place(pass, id, None, &list(pass).await?).await?;
+        let name = place(pass, id, Asker::Using(None), &list(pass).await?).await?;
         let create = pass
             .clients(GLOBAL)
             .cloudfront
@@ -103,7 +105,11 @@ impl Kind for OriginAccessControl {
         desired: &Config,
         _changed: &BTreeSet<String>,
     ) -> Result<Seen<Config>, Failure> {
-        let name = place(pass, id, Some(&live.physical_id), &list(pass).await?).await?;
+        let controls = list(pass).await?;
+        let same = controls
+            .iter()
+            .find(|control| control.id() == live.physical_id);
+        let name = same.map_or(id.name.as_str(), |control| control.name());
         let etag = etag(pass, &live.physical_id).await?;
         let update = pass
             .clients(GLOBAL)
@@ -111,7 +117,7 @@ impl Kind for OriginAccessControl {
             .update_origin_access_control()
             .id(&live.physical_id)
             .if_match(etag)
-            .origin_access_control_config(write(&name, desired))
+            .origin_access_control_config(write(name, desired))
             .send();
         let answer = pass
             .call("cloudfront", "UpdateOriginAccessControl", GLOBAL, update)
@@ -158,11 +164,11 @@ fn named<'a>(
 async fn place(
     pass: &Pass,
     id: &ResourceId,
-    known_id: Option<&str>,
+    asker: Asker<'_>,
     controls: &[types::OriginAccessControlSummary],
 ) -> Result<String, Failure> {
     let reference = |name: &str| named(controls, name).map(|control| control.id());
-    successor::name(pass, &id.name, known_id, reference).await
+    successor::name(pass, &id.name, asker, reference).await
 }
 
 async fn list(pass: &Pass) -> Result<Arc<Vec<types::OriginAccessControlSummary>>, Failure> {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
@@ -127,6 +129,22 @@ pub fn recording<A: Into<Answer>>(
     every_facet: bool,
     answer: impl Fn(&Asked) -> A + Send + Sync + 'static,
 ) -> (Pass, Asks) {
+    with_retries(RetryConfig::disabled(), every_facet, answer)
+}
+
+/// The same, with the SDK's retries.
+pub fn retrying<A: Into<Answer>>(
+    answer: impl Fn(&Asked) -> A + Send + Sync + 'static,
+) -> (Pass, Asks) {
+    let soon = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
+    with_retries(soon, true, answer)
+}
+
+fn with_retries<A: Into<Answer>>(
+    retries: RetryConfig,
+    every_facet: bool,
+    answer: impl Fn(&Asked) -> A + Send + Sync + 'static,
+) -> (Pass, Asks) {
     let asks = Asks::default();
     let log = asks.clone();
     let canned = SharedHttpConnector::new(Canned(move |request: http::Request<SdkBody>| {
@@ -157,7 +175,8 @@ pub fn recording<A: Into<Answer>>(
             None,
             "test",
         )))
-        .retry_config(RetryConfig::disabled())
+        .retry_config(retries)
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .http_client(client)
         .build();
     let aws = Arc::new(Aws::new(base, Arc::new(|_| ())));

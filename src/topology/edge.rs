@@ -11,6 +11,9 @@ use super::{ids, want, writer};
 use crate::api::PriceClass;
 use crate::app::{App, Site};
 use crate::model::{Desired, Guard, Input, Needed, ResourceId};
+use crate::resources::cloudfront::{
+    ALL_VIEWER_EXCEPT_HOST_HEADER, CACHING_DISABLED, CACHING_OPTIMIZED,
+};
 use crate::resources::cloudfront_distribution::{
     Access, Behavior, Config, Origin, OriginGroup, PathBehavior, Routing, Viewer,
 };
@@ -20,12 +23,6 @@ use crate::resources::{
     cloudfront_origin_access_identity, cloudfront_origin_request_policy, route53_hosted_zone,
     route53_record,
 };
-
-/// AWS's managed cache policies `CachingOptimized` and `CachingDisabled`, and its managed origin request policy
-/// `AllViewerExceptHostHeader` (a function URL refuses another's Host).
-const CACHING_OPTIMIZED: &str = "658327ea-f89d-4fab-a63d-7e88639e58f6";
-const CACHING_DISABLED: &str = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad";
-const ALL_VIEWER_EXCEPT_HOST_HEADER: &str = "b689b0a8-53d0-40ab-baf2-68738e2966ac";
 
 /// CloudFront caches these for 10 s unless told otherwise: a repaired side would stay broken.
 const UNCACHED_ERRORS: [u16; 4] = [500, 502, 503, 504];

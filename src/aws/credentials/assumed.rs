@@ -132,6 +132,7 @@ impl AssumedRole {
             failure: answer.as_ref().err().map(|failure| failure.kind),
             elapsed: started.elapsed(),
             waited: Duration::ZERO,
+            throttles: 0,
         }));
         let incomplete = || Failure {
             kind: FailureKind::Transient,

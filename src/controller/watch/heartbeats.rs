@@ -96,7 +96,11 @@ pub(super) async fn sent(context: Arc<Context>, watch: Arc<Watch>, what: What) {
         let next = begun + interval;
         let stopped: Vec<&Beat> = sent.iter().filter(|beat| !beats.contains(beat)).collect();
         for beat in stopped {
-            watch.known().stop_beating(&beat.row());
+            {
+                let mut known = watch.known();
+                known.stop_beating(&beat.row());
+                known.count_lags(&context.health.metrics, &app, Timestamp::now());
+            }
             Box::pin(remove(&context, &app, beat)).await;
         }
         let new: Vec<&Beat> = beats.iter().filter(|beat| !sent.contains(beat)).collect();
@@ -241,13 +245,10 @@ async fn fold(
         lag.beats = true;
         heard(&mut lag.direction);
         let now = Timestamp::now();
-        if let Some(measured) = lag.direction.lag(now) {
-            let (source, from, to) = beat.row();
-            let seconds = measured.as_secs_f64();
-            context.health.metrics.lag(&source, &from, &to, seconds);
-        }
         let shown = lag.direction.show(now, objective, stale);
-        std::mem::replace(&mut lag.shown, shown) != shown
+        let shows = std::mem::replace(&mut lag.shown, shown) != shown;
+        known.count_lags(&context.health.metrics, app, now);
+        shows
     };
     if shows {
         tell(context, watch).await;

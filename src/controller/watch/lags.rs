@@ -7,6 +7,7 @@ use super::{Known, Watch};
 use crate::api::{MultiRegionApp, RegionHealth, Role};
 use crate::health::evidence::{Figure, Query, Series, Told};
 use crate::health::lag::{Direction, Row};
+use crate::metrics::Metrics;
 
 impl Watch {
     /// Takes up a reading of CloudWatch, or the attempt at one: what was asked for, and what of it was answered.
@@ -16,6 +17,7 @@ impl Watch {
         asked: &[Query],
         read: Vec<(Figure, Series)>,
         now: Timestamp,
+        metrics: &Metrics,
     ) {
         let mut known = self.known();
         let known = &mut *known;
@@ -46,6 +48,7 @@ impl Watch {
         known
             .lags
             .retain(|row, lag| lag.beats || (lag.direction.is_told() && asks(row)));
+        known.count_lags(metrics, app, now);
     }
 
     /// Notes that CloudWatch is not read.
@@ -85,6 +88,13 @@ impl Known {
         }
         self.lags
             .retain(|_, lag| lag.beats || lag.direction.is_told());
+    }
+
+    /// For `/metrics`.
+    pub(super) fn count_lags(&self, metrics: &Metrics, app: &MultiRegionApp, now: Timestamp) {
+        let lags = self.lags.iter();
+        let lags = lags.filter_map(|(row, lag)| Some((row.clone(), lag.direction.longest(now)?)));
+        metrics.lags(app.metadata.uid.as_deref().unwrap_or_default(), lags);
     }
 
     fn longest(

@@ -1,20 +1,17 @@
 //! Which of several shared things of the same content serves an app.
 //!
-//! One policy, access control or function may be used by so many distributions only. The app that finds
-//! `multiregion-…` full takes `multiregion-…-2`, and so on; one that has its place keeps it. A resource's id has no
-//! number: which of them it stands for is known by the id that AWS gave it, or found anew.
+//! One policy, access control or function may be used by so many distributions only, 100 by default. The app for which
+//! CloudFront refuses `multiregion-…` as full takes `multiregion-…-2`, and so on; one that has its place keeps it. A
+//! resource's id has no number: which of them it stands for is known by the id that AWS gave it, or found anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::MANAGED;
 use crate::aws::Pass;
-use crate::model::{Failure, Input};
+use crate::model::{Failure, FailureKind, Input};
 use crate::resources::cloudfront_distribution::{self, Access};
 use crate::resources::cloudfront_function;
-
-/// Distributions that may use the same policy, access control or function, by AWS's default quotas. That an account has
-/// fewer is told by CloudFront's refusal.
-const SHARERS: usize = 100;
 
 /// More of the same content than an account may have of any kind.
 const SUCCESSORS: usize = 100;
@@ -22,30 +19,55 @@ const SUCCESSORS: usize = 100;
 /// How long what CloudFront refused as full is taken to be so. Distributions go, and quotas are raised.
 const FULL_FOR: Duration = Duration::from_secs(3600);
 
-/// The name of the one that serves this app: that of `base`, `base-2`, … that it has been using, by `known` or by its
-/// distribution; else the first with room, which may be still to be made.
+/// What is known of the app that asks.
+#[derive(Clone, Copy)]
+pub enum Asker<'a> {
+    /// It has been using the one that distributions refer to so, if any.
+    Using(Option<&'a str>),
+    /// The same, and it needs none any more.
+    Leaving(Option<&'a str>),
+}
+
+impl<'a> Asker<'a> {
+    /// By what a kind is given to find its resource.
+    pub fn of<C>(known: Option<&'a str>, wanted: Option<&C>) -> Self {
+        match wanted {
+            Some(_) => Self::Using(known),
+            None => Self::Leaving(known),
+        }
+    }
+}
+
+/// The name of the one that serves this app: that of `base`, `base-2`, … that it has been using, by what is known or by
+/// its distribution; else the first that is not full, which may be still to be made.
 ///
 /// `reference` tells how distributions refer to the one of a name, if it exists: by its id, or to a function by its name.
 /// Where that takes a call to know, it may tell how they would.
 pub async fn name<R: AsRef<str>>(
     pass: &Pass,
     base: &str,
-    known: Option<&str>,
+    asker: Asker<'_>,
     reference: impl Fn(&str) -> Option<R>,
 ) -> Result<String, Failure> {
     let existing: Vec<(String, R)> = names(base)
         .filter_map(|name| reference(&name).map(|reference| (name, reference)))
         .collect();
-    let kept = existing.iter().find(|(_, reference)| {
-        known == Some(reference.as_ref()) && !is_full(pass, reference.as_ref())
-    });
+    let (known, leaving) = match asker {
+        Asker::Using(known) => (known.filter(|known| !is_full(pass, known)), false),
+        Asker::Leaving(known) => (known, true),
+    };
+    let kept = existing
+        .iter()
+        .find(|(_, reference)| known == Some(reference.as_ref()));
     // The list of all distributions is for those who do not know.
     match kept {
         Some((kept, _)) => Ok(kept.clone()),
         None if existing.is_empty() => Ok(base.to_owned()),
         None => {
             let uses = Uses::of(pass).await?;
-            Ok(place(base, &existing, &uses, |it| is_full(pass, it)))
+            // What nobody uses is not full, whatever it was refused for.
+            let is_full = |it: &str| !leaving && uses.sharers_of(it) > 0 && is_full(pass, it);
+            Ok(place(base, &existing, &uses, is_full))
         }
     }
 }
@@ -63,7 +85,7 @@ fn place<R: AsRef<str>>(
     };
     let free = || names(base).find(|name| existing.iter().all(|(taken, _)| taken != name));
     first(&|it| uses.own.contains(it))
-        .or_else(|| first(&|it| uses.sharers_of(it) < SHARERS && !is_full(it)))
+        .or_else(|| first(&|it| !is_full(it)))
         .or_else(free)
         .unwrap_or_else(|| base.to_owned())
 }
@@ -74,15 +96,46 @@ fn names(base: &str) -> impl Iterator<Item = String> {
     std::iter::once(base.to_owned()).chain(more)
 }
 
-/// Notes which of what `config` refers to is full, if that is why CloudFront refused it.
-pub fn note_refusal(pass: &Pass, failure: &Failure, config: &cloudfront_distribution::Config) {
-    let full = Shared::ALL
+/// `failure`, by which CloudFront refused this configuration of a distribution. If that is because something that it
+/// shares with others is full, that is noted, and the next pass takes another; if nothing is that could be followed by
+/// another, it is a quota.
+pub async fn refused(
+    pass: &Pass,
+    failure: Failure,
+    config: &cloudfront_distribution::Config,
+) -> Failure {
+    let Some(kind) = Shared::full_by(&failure.code) else {
+        return failure;
+    };
+    let Ok(uses) = Uses::of(pass).await else {
+        return failure;
+    };
+    let ours: BTreeSet<String> = references(config, kind)
         .into_iter()
-        .filter(|kind| kind.is_full_by(&failure.code));
-    for reference in full.flat_map(|kind| references(config, kind)) {
-        tracing::info!(reference, code = failure.code, "is full; another serves");
-        pass.aws().remember(full_key(&reference), ());
+        .filter(|reference| !MANAGED.contains(&reference.as_str()))
+        .collect();
+    // CloudFront does not say which of them it is.
+    let most = ours
+        .iter()
+        .map(|it| uses.sharers_of(it))
+        .max()
+        .unwrap_or_default();
+    if most == 0 {
+        return Failure {
+            kind: FailureKind::Quota,
+            ..failure
+        };
     }
+    for reference in ours.iter().filter(|it| uses.sharers_of(it) == most) {
+        tracing::info!(
+            reference,
+            sharers = most,
+            code = failure.code,
+            "is full; another serves"
+        );
+        pass.aws().remember(full_key(reference), ());
+    }
+    failure
 }
 
 fn is_full(pass: &Pass, reference: &str) -> bool {
@@ -112,14 +165,15 @@ impl Shared {
         Self::Function,
     ];
 
-    /// Whether CloudFront's code says that one of this kind has as many distributions as it may.
-    fn is_full_by(self, code: &str) -> bool {
-        code == match self {
-            Self::CachePolicy => "TooManyDistributionsAssociatedToCachePolicy",
-            Self::OriginRequestPolicy => "TooManyDistributionsAssociatedToOriginRequestPolicy",
-            Self::AccessControl => "TooManyDistributionsAssociatedToOriginAccessControl",
-            Self::Function => "TooManyDistributionsWithFunctionAssociations",
-        }
+    /// The kind of which one has as many distributions as it may, by CloudFront's code.
+    fn full_by(code: &str) -> Option<Self> {
+        Some(match code {
+            "TooManyDistributionsAssociatedToCachePolicy" => Self::CachePolicy,
+            "TooManyDistributionsAssociatedToOriginRequestPolicy" => Self::OriginRequestPolicy,
+            "TooManyDistributionsAssociatedToOriginAccessControl" => Self::AccessControl,
+            "TooManyDistributionsWithFunctionAssociations" => Self::Function,
+            _ => return None,
+        })
     }
 }
 
@@ -189,16 +243,10 @@ impl Uses {
 mod tests {
     use super::*;
 
-    const FULL: usize = SHARERS;
-
-    /// The one that is used, where so many use `base`, `base-2` and so on, of which this app its own.
-    fn used(sharers: &[usize], own: Option<&str>) -> String {
-        used_if(sharers, own, |_| false)
-    }
-
-    fn used_if(sharers: &[usize], own: Option<&str>, is_full: impl Fn(&str) -> bool) -> String {
+    /// The one that is used of `base`, `base-2` and so on that exist, of which the app's distribution uses its own.
+    fn used(exist: usize, own: Option<&str>, full: &[&str]) -> String {
         let existing: Vec<(String, String)> = names("base")
-            .take(sharers.len())
+            .take(exist)
             .map(|name| (name.clone(), format!("id of {name}")))
             .collect();
         let uses = Uses {
@@ -206,36 +254,25 @@ mod tests {
                 .map(|name| format!("id of {name}"))
                 .into_iter()
                 .collect(),
-            sharers: existing
-                .iter()
-                .zip(sharers)
-                .map(|((_, id), sharers)| (id.clone(), *sharers))
-                .collect(),
+            ..Uses::default()
         };
-        place("base", &existing, &uses, is_full)
+        place("base", &existing, &uses, |it| {
+            full.iter().any(|name| it == format!("id of {name}"))
+        })
     }
 
     #[test]
     fn the_first_with_room_is_used_and_after_a_full_one_comes_the_next() {
-        assert_eq!(used(&[0], None), "base");
-        assert_eq!(used(&[FULL - 1], None), "base");
-        assert_eq!(used(&[FULL], None), "base-2");
-        assert_eq!(used(&[FULL, 3], None), "base-2");
-        assert_eq!(used(&[FULL, FULL], None), "base-3");
-        assert_eq!(used(&[FULL - 1, 3], None), "base");
+        assert_eq!(used(1, None, &[]), "base");
+        assert_eq!(used(1, None, &["base"]), "base-2");
+        assert_eq!(used(2, None, &["base"]), "base-2");
+        assert_eq!(used(2, None, &["base", "base-2"]), "base-3");
+        assert_eq!(used(2, None, &["base-2"]), "base");
     }
 
     #[test]
     fn who_has_a_place_keeps_it() {
-        assert_eq!(used(&[FULL, 3], Some("base")), "base");
-        assert_eq!(used(&[FULL - 1, 3], Some("base-2")), "base-2");
-        let full = |it: &str| it == "id of base";
-        assert_eq!(used_if(&[2], Some("base"), full), "base");
-    }
-
-    #[test]
-    fn what_cloudfront_refuses_is_full_however_few_use_it() {
-        assert_eq!(used_if(&[2], None, |it| it == "id of base"), "base-2");
-        assert_eq!(used_if(&[2, 2], None, |_| true), "base-3");
+        assert_eq!(used(2, Some("base"), &["base"]), "base");
+        assert_eq!(used(2, Some("base-2"), &[]), "base-2");
     }
 }

@@ -521,10 +521,14 @@ async fn what_has_as_many_distributions_as_it_may_is_followed_by_another() {
     });
     let policies = REGISTRY["cloudfront_cache_policy"].as_ref();
     let policy = ResourceId::global("cloudfront_cache_policy", "multiregion-cache-1");
+    let config = json!({
+        "default_ttl": 60, "max_ttl": 60, "min_ttl": 0, "cookies": [], "headers": [], "query_strings": "all",
+        "encodings": []
+    });
     let seen = async || {
         let hint = Hint {
             known_id: Some("cache-policy".into()),
-            wanted: None,
+            wanted: Some(config.clone()),
         };
         let observed = policies.observe(&pass, &policy, hint).await;
         observed.live().map(|live| live.physical_id.clone())
@@ -534,10 +538,6 @@ async fn what_has_as_many_distributions_as_it_may_is_followed_by_another() {
     let refused = refused.expect_err("its policy is full");
     assert_eq!(refused.kind, FailureKind::Conflict, "come again soon");
     assert_eq!(seen().await, None, "the next one is still to be made");
-    let config = json!({
-        "default_ttl": 60, "max_ttl": 60, "min_ttl": 0, "cookies": [], "headers": [], "query_strings": "all",
-        "encodings": []
-    });
     let refused = policies.create(&pass, &policy, &config).await;
     let refused = refused.expect_err("there are too many");
     assert_eq!(refused.kind, FailureKind::Quota);

@@ -130,21 +130,34 @@ async fn fleet_of(
     // A span of time is what is measured here.
     tokio::time::sleep(watched).await;
     let cpu = stack.with_operator(testbed::Operator::cpu_seconds)? - cpu;
-    let passes = Passes::read(stack).await?.count - before.count;
-    let (of_passes, _) = calls(stack)?;
-    let requests = proxy(stack)?.calls().len();
+    let after = Passes::read(stack).await?;
     let hourly = |count: f64| count * 3600.0 / watched.as_secs_f64();
-    let of_each = |count: usize| hourly(count as f64) / all as f64;
+    let of_each = |count: u64| hourly(count as f64) / all as f64;
+    let calls = |passes: &Passes| passes.calls.values().sum::<u64>();
     show.event(&format!(
-        "watching them for {} s: {:.0} processor seconds an hour; an hour and app {:.1} passes with {:.0} AWS calls, and \
-         {:.0} probes, heartbeats and what the edge asks for; resident memory {}",
+        "watching them for {} s: {:.0} processor seconds an hour; an hour and app {:.1} passes, {:.0} AWS calls; resident \
+         memory {}",
         watched.as_secs(),
         hourly(cpu),
-        of_each(usize::try_from(passes)?),
-        of_each(of_passes),
-        of_each(requests - of_passes),
+        of_each(after.count - before.count),
+        of_each(calls(&after) - calls(&before)),
         memory(stack)?
     ));
+    let mut operations: Vec<(f64, &String)> = after
+        .calls
+        .iter()
+        .map(|(operation, count)| {
+            let before = before.calls.get(operation).copied().unwrap_or_default();
+            (of_each(count - before), operation)
+        })
+        .filter(|(count, _)| *count >= 0.05)
+        .collect();
+    operations.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let operations: Vec<String> = operations
+        .iter()
+        .map(|(count, operation)| format!("{operation} {count:.1}"))
+        .collect();
+    show.event(&format!("of them: {}", operations.join(", ")));
     Ok(())
 }
 
@@ -295,6 +308,8 @@ async fn settle(stack: &Stack, app: &App) -> Result<()> {
 struct Passes {
     count: u64,
     seconds: f64,
+    /// The operator's calls to AWS, by operation; the edge's are not among them.
+    calls: BTreeMap<String, u64>,
 }
 
 impl Passes {
@@ -307,7 +322,24 @@ impl Passes {
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             line.with_context(|| format!("no {name} in /metrics"))
         };
+        let mut calls = BTreeMap::new();
+        for line in text.lines() {
+            let Some((labels, count)) = line
+                .strip_prefix("multiregion_aws_calls_total{")
+                .and_then(|rest| rest.rsplit_once("} "))
+            else {
+                continue;
+            };
+            let label = |name: &str| {
+                let rest = labels.split_once(&format!("{name}=\""))?.1;
+                rest.split('"').next()
+            };
+            let operation = label("service").zip(label("operation"));
+            let (service, operation) = operation.context("calls have labels")?;
+            *calls.entry(format!("{service}:{operation}")).or_default() += count.parse::<u64>()?;
+        }
         Ok(Self {
+            calls,
             count: value("multiregion_reconcile_seconds_count")?.parse()?,
             seconds: value("multiregion_reconcile_seconds_sum")?.parse()?,
         })
