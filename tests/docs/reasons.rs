@@ -25,7 +25,7 @@ struct Group {
 /// The conditions: `status.conditions[].reason`.
 const CONDITIONS: Group = Group {
     name: "conditions",
-    said_in: &["src/status"],
+    said_in: &["src/status.rs", "src/status"],
     // Statuses of conditions and of the distribution, roles, kinds and purposes of records; the writer's, see below.
     no_reasons: &[
         "True",

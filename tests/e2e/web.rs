@@ -311,6 +311,10 @@ async fn a_browser_shows_an_app_and_its_change_without_being_asked() -> Result<(
     let spoken = browser.value(spoken).await?;
     let expected = "Lambda, shop-dr, in DR, Healthy, takes the writes";
     ensure!(spoken == expected, "{spoken}");
+    // Of the one table that lags, in one direction: as it is spoken, and as it is seen.
+    let lag = "document.querySelector(\"[aria-label='Replication from shop-visits to shop-visits: 300 s, LagExceeded']\") !== null \
+               && document.querySelector('svg .label.bad')?.lastChild.data === '✖ 300 s, LagExceeded'";
+    browser.until(lag, TIMEOUT).await?;
     let title = browser.value("document.title").await?;
     ensure!(title == "shop: Ready True", "{title}");
     whole(&mut browser).await?;
