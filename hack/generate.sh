@@ -20,6 +20,10 @@ write deploy/base/crd.yaml "$multiregion" crd
 write deploy/base/rbac.yaml "$multiregion" rbac
 write deploy/rbac-web.yaml "$multiregion" rbac --web
 write deploy/iam-policy.json "$multiregion" iam-policy
+# The whole is at the edge of what one policy may have; its parts fit with any prefix.
+for part in regions edge; do
+    write "deploy/iam/policy-narrowed-$part.json" "$multiregion" iam-policy --account 123456789012 --prefix 'shop-*' --part "$part"
+done
 write docs/reference.md "$multiregion" reference
 
 # What the chart carries, as it may not reach outside of its folder.
