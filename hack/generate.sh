@@ -34,3 +34,22 @@ for file in rules.yaml dashboard.json; do
         write "$chart/$file" cat "deploy/monitoring/$file"
     fi
 done
+
+# What kustomize takes: files of its own folder alone, and rules within an object.
+prometheus_rule() {
+    cat <<'EOF'
+# Written by hack/generate.sh from deploy/monitoring/rules.yaml.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: multiregion
+  namespace: multiregion-system
+  labels:
+    app.kubernetes.io/name: multiregion
+spec:
+EOF
+    sed 's/^./  &/' deploy/monitoring/rules.yaml
+}
+component=deploy/components/monitoring
+write "$component/prometheusrule.yaml" prometheus_rule
+write "$component/dashboard.json" cat deploy/monitoring/dashboard.json
