@@ -1,5 +1,7 @@
 //! The chart by itself: what it refuses, and what it renders.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -228,7 +230,7 @@ async fn its_pod_may_do_nothing_that_it_need_not() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_value_away_from_its_default_is_somewhere_in_the_objects() -> Result<()> {
+async fn what_is_off_by_default_is_rendered_where_it_is_asked_for() -> Result<()> {
     let objects = rendered(&["--values", &values("full")]).await?;
     let deployment = one(&objects, "Deployment", "edge")?;
     let all = arguments(deployment)?;
@@ -243,13 +245,6 @@ async fn every_value_away_from_its_default_is_somewhere_in_the_objects() -> Resu
     ] {
         ensure!(all.contains(&argument.to_owned()), "{argument}: {all:?}");
     }
-    let rendered = serde_json::to_string(&objects)?;
-    let values: Value = parsed("charts/multiregion-operator/ci/full-values.yaml")?;
-    let mut leaves = Vec::new();
-    collect(&values, &mut leaves);
-    for leaf in leaves {
-        ensure!(rendered.contains(&leaf), "{leaf} is nowhere");
-    }
     for kind in [
         "ServiceMonitor",
         "PrometheusRule",
@@ -262,15 +257,134 @@ async fn every_value_away_from_its_default_is_somewhere_in_the_objects() -> Resu
     Ok(())
 }
 
-/// The texts and numbers of a value; what is true or false says nothing alone.
-fn collect(value: &Value, leaves: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => map.values().for_each(|value| collect(value, leaves)),
-        Value::Array(list) => list.iter().for_each(|value| collect(value, leaves)),
-        Value::String(text) => leaves.push(text.clone()),
-        Value::Number(number) => leaves.push(number.to_string()),
-        Value::Bool(_) | Value::Null => {}
+#[tokio::test]
+async fn what_is_on_by_default_is_not_rendered_where_it_is_unwanted() -> Result<()> {
+    let objects = rendered(&["--values", &values("bare")]).await?;
+    let expected = ["Deployment", "NetworkPolicy", "Service"];
+    let expected = expected.map(|kind| format!("{kind} multiregion-system/multiregion"));
+    ensure!(names(&objects) == expected, "{:#?}", names(&objects));
+    let pod = pod(one(&objects, "Deployment", "multiregion")?)?;
+    ensure!(pod["serviceAccountName"] == "operator");
+    ensure!(pod["topologySpreadConstraints"].is_null(), "{pod:#}");
+    // In place of the chart's rules, and not beside them.
+    let given: Value = parsed("charts/multiregion-operator/ci/bare-values.yaml")?;
+    let policy = one(&objects, "NetworkPolicy", "multiregion")?;
+    ensure!(policy["spec"]["egress"] == given["networkPolicy"]["egress"]);
+    Ok(())
+}
+
+/// Every value is away from its default in one of the files, and if it is left out there, something else is rendered, or nothing,
+/// with what is needed. So a new value has to go into a file, and one that no template reads is found.
+#[tokio::test]
+async fn every_value_away_from_its_default_makes_a_difference() -> Result<()> {
+    let defaults: Value = parsed("charts/multiregion-operator/values.yaml")?;
+    let schema: Value = parsed("charts/multiregion-operator/values.schema.json")?;
+    let mut leaves = Vec::new();
+    collect(&defaults, &schema, String::new(), &mut leaves);
+    let file = testbed::paths::scratch()?.join("values.json");
+    let file = file.display().to_string();
+    let chart = chart();
+    let template = ["template", "multiregion", &chart, "--values", &file];
+    let mut missed: BTreeSet<&String> = leaves.iter().collect();
+    for name in VALUES {
+        let given: Value = parsed(&format!(
+            "charts/multiregion-operator/ci/{name}-values.yaml"
+        ))?;
+        std::fs::write(&file, given.to_string())?;
+        let whole = helm(&template, None).await?;
+        for leaf in &leaves {
+            let value = given.pointer(leaf);
+            if value.is_none() || value == defaults.pointer(leaf) {
+                continue;
+            }
+            let mut others = given.clone();
+            remove(&mut others, leaf).with_context(|| leaf.clone())?;
+            std::fs::write(&file, others.to_string())?;
+            match helm(&template, None).await {
+                Ok(text) => ensure!(
+                    text != whole,
+                    "{leaf} of {name}-values.yaml changes nothing"
+                ),
+                Err(error) => ensure!(format!("{error:#}").contains(" need"), "{leaf}: {error:#}"),
+            }
+            missed.remove(leaf);
+        }
     }
+    ensure!(
+        missed.is_empty(),
+        "no file in ci/ has another value than the default for {missed:?}"
+    );
+    Ok(())
+}
+
+/// Where each value is: the schema names what is in an object of the chart's, and leaves others as they are.
+fn collect(value: &Value, schema: &Value, at: String, leaves: &mut Vec<String>) {
+    match (value.as_object(), schema["properties"].as_object()) {
+        (Some(inner), Some(properties)) if !inner.is_empty() => {
+            for (name, value) in inner {
+                let schema = properties.get(name).unwrap_or(&Value::Null);
+                collect(value, schema, format!("{at}/{name}"), leaves);
+            }
+        }
+        _ => leaves.push(at),
+    }
+}
+
+fn remove(values: &mut Value, leaf: &str) -> Option<Value> {
+    let (parent, name) = leaf.rsplit_once('/')?;
+    values.pointer_mut(parent)?.as_object_mut()?.remove(name)
+}
+
+#[tokio::test]
+async fn with_a_base_each_alert_links_its_runbook_and_is_the_same_otherwise() -> Result<()> {
+    let enabled = "prometheusRule.enabled=true";
+    let plain = rendered(&["--set", IMAGE, "--set", enabled]).await?;
+    let base = "prometheusRule.runbookBaseURL=https://git.example.com/blob/main/";
+    let mut linked = rendered(&["--set", IMAGE, "--set", enabled, "--set", base]).await?;
+    let mut links = 0;
+    for rule in linked
+        .iter_mut()
+        .filter(|object| object["kind"] == "PrometheusRule")
+    {
+        let groups = rule["spec"]["groups"].as_array_mut().context("groups")?;
+        for alert in groups
+            .iter_mut()
+            .filter_map(|group| group["rules"].as_array_mut())
+            .flatten()
+        {
+            let annotations = alert["annotations"].as_object_mut();
+            let annotations = annotations.context("annotations")?;
+            let link = annotations.remove("runbook_url").context("a link")?;
+            let runbook = annotations["runbook"].as_str().context("a path")?;
+            ensure!(link == format!("https://git.example.com/blob/main/{runbook}").as_str());
+            links += 1;
+        }
+    }
+    ensure!(links > 0 && plain == linked);
+    Ok(())
+}
+
+/// A policy of one's own stays as it is, and more is added to it, as to the chart's own.
+#[tokio::test]
+async fn more_ways_out_are_added_to_those_of_the_network_policy() -> Result<()> {
+    let more = "networkPolicy.extraEgress[0].ports[0].port=4318";
+    let own = "networkPolicy.egress[0].ports[0].port=3128";
+    let enabled = ["--set", IMAGE, "--set", "networkPolicy.enabled=true"];
+    let cases: [&[&str]; 2] = [&[], &["--set", own]];
+    for settings in cases {
+        let all = [&enabled[..], settings].concat();
+        let before = rendered(&all).await?;
+        let after = rendered(&[&all[..], &["--set", more]].concat()).await?;
+        let egress = |objects: &[Value]| -> Result<Vec<Value>> {
+            let policy = one(objects, "NetworkPolicy", "multiregion")?;
+            let egress = policy["spec"]["egress"].as_array();
+            Ok(egress.context("egress")?.clone())
+        };
+        let mut expected = egress(&before)?;
+        expected.push(json!({"ports": [{"port": 4318}]}));
+        ensure!(egress(&after)? == expected, "{:#?}", egress(&after)?);
+    }
+    Ok(())
 }
 
 #[tokio::test]

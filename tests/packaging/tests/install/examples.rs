@@ -1,7 +1,7 @@
 //! The examples: what they name exists, and what they set is taken.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::{HOME, documents, parsed, path, rendered, text};
 
@@ -79,8 +79,48 @@ fn the_trust_policies_admit_the_service_account_that_is_installed_and_no_other()
     Ok(())
 }
 
+/// Of whom one assumes the other, by which external id: as the component of kustomize has it, and the overlay for IRSA.
+#[test]
+fn the_role_of_a_tenant_admits_the_operator_alone_and_by_its_external_id_alone() -> Result<()> {
+    let configuration: Value = parsed("deploy/components/accounts/config.yaml")?;
+    let tenant = &configuration["accounts"]["namespaces"]["web"];
+    let overlay = text("deploy/overlays/irsa/kustomization.yaml")?;
+    let operator = overlay.split("eks.amazonaws.com/role-arn: ").nth(1);
+    let operator = operator.and_then(|rest| rest.lines().next());
+    let operator = operator.context("the operator has a role")?;
+
+    let trust: Value = parsed("deploy/iam/trust-tenant.json")?;
+    let mut assume = 0;
+    for statement in statements(&trust)? {
+        ensure!(statement["Principal"] == json!({"AWS": operator}));
+        if statement["Action"] == "sts:AssumeRole" {
+            let id = json!({"StringEquals": {"sts:ExternalId": tenant["externalID"]}});
+            ensure!(tenant["externalID"].is_string() && statement["Condition"] == id);
+            assume += 1;
+        } else {
+            // Gives nothing by itself, and no external id is asked for with it.
+            ensure!(statement["Action"] == "sts:TagSession", "{statement:#}");
+        }
+    }
+    ensure!(assume == 1, "{trust:#}");
+
+    let policy: Value = parsed("deploy/iam/policy-assume-tenants.json")?;
+    let statement = only(&policy)?;
+    ensure!(statement["Action"] == json!(["sts:AssumeRole", "sts:TagSession"]));
+    ensure!(statement["Resource"] == json!([tenant["roleARN"]]));
+    Ok(())
+}
+
 fn only(policy: &Value) -> Result<&Value> {
-    let statements = policy["Statement"].as_array().context("statements")?;
-    ensure!(policy["Version"] == "2012-10-17" && statements.len() == 1);
+    let statements = statements(policy)?;
+    ensure!(statements.len() == 1, "{policy:#}");
     Ok(&statements[0])
+}
+
+fn statements(policy: &Value) -> Result<&Vec<Value>> {
+    ensure!(policy["Version"] == "2012-10-17", "{policy:#}");
+    let statements = policy["Statement"].as_array().context("statements")?;
+    let allow = |statement: &Value| statement["Effect"] == "Allow";
+    ensure!(statements.iter().all(allow), "{policy:#}");
+    Ok(statements)
 }

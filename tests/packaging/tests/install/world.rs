@@ -14,13 +14,14 @@ use tokio::sync::OnceCell;
 /// Where the operator is at home in these tests, and where the plain install puts it.
 pub const HOME: &str = "multiregion-system";
 /// The files of values that are tried.
-pub const VALUES: [&str; 3] = ["cluster", "namespaced", "full"];
+pub const VALUES: [&str; 4] = ["cluster", "namespaced", "full", "bare"];
 /// The kustomizations that are tried, below `deploy`.
-pub const FOLDERS: [&str; 4] = [
+pub const FOLDERS: [&str; 5] = [
     "base",
     "overlays/namespaced",
     "overlays/irsa",
     "overlays/web",
+    "overlays/full",
 ];
 
 /// The file or folder of the repository.
