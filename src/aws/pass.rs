@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -103,12 +104,27 @@ impl Pass {
 
     /// Makes one call: waits for the account's rate limit, refuses at once where the breaker of `region` × `service`
     /// is open, stands still where the fence is shut, records the outcome, classifies the error.
-    pub(crate) async fn call<T, E>(
+    pub(crate) fn call<T, E>(
         &self,
         service: &'static str,
         operation: &'static str,
         region: &str,
         call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> impl Future<Output = Result<T, Failure>>
+    where
+        T: RequestId,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        // What the SDK has to be polled is large, and would be so several times over in all that waits for it.
+        self.boxed_call(service, operation, region, Box::pin(call))
+    }
+
+    async fn boxed_call<T, E>(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        region: &str,
+        call: Pin<Box<impl Future<Output = Result<T, SdkError<E, HttpResponse>>>>>,
     ) -> Result<T, Failure>
     where
         T: RequestId,
