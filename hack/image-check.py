@@ -70,7 +70,9 @@ def serve_names(asked):
     def serve():
         while True:
             query, client = server.recvfrom(512)
-            end = query.index(0, 12) + 5
+            end = query.find(0, 12) + 5
+            if end < 17 or len(query) < end:
+                continue
             name, kind = query[12 : end - 4], query[end - 4 : end - 2]
             found = name.lower() == wanted
             address = found and kind == b"\0\1"

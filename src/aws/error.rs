@@ -98,10 +98,14 @@ where
     }
 }
 
-/// Whether an answer says that there were too many calls, by its code.
+/// What one table's own capacity does not hold: no reason to slow down for the others.
+pub(super) const OF_ONE_TABLE: &str = "ProvisionedThroughputExceededException";
+
+/// Whether an answer says that there were too many calls of the account, by its code.
 pub(super) fn is_throttle(response: &HttpResponse) -> bool {
     let status = response.status().as_u16();
-    status >= 400 && kind_of(&code_of(response), "", status) == FailureKind::Throttled
+    let code = code_of(response);
+    status >= 400 && code != OF_ONE_TABLE && kind_of(&code, "", status) == FailureKind::Throttled
 }
 
 /// The error code in an answer of any of AWS's protocols; empty where there is none.
@@ -110,7 +114,12 @@ fn code_of(response: &HttpResponse) -> String {
         let code = code.split(':').next().unwrap_or_default();
         code.rsplit('#').next().unwrap_or_default().to_owned()
     };
-    if let Some(code) = response.headers().get("x-amzn-errortype") {
+    let headers = response.headers();
+    // Of a service that spoke Query and speaks CBOR now, as in `Throttling;Sender`.
+    if let Some(code) = headers.get("x-amzn-query-error") {
+        return plain(code.split(';').next().unwrap_or_default());
+    }
+    if let Some(code) = headers.get("x-amzn-errortype") {
         return plain(code);
     }
     let body = response.body().bytes().unwrap_or_default();

@@ -163,6 +163,8 @@ impl Pass {
         let answer = answer.map_err(|error| error::classify(service, operation, &error));
         tell(&span, region, request_id.as_deref(), answer.as_ref().err());
         let failure = answer.as_ref().err().map(|failure| failure.kind);
+        // The last answer may be in words that only the SDK reads.
+        let throttles = throttles.max((failure == Some(FailureKind::Throttled)).into());
         (self.aws.recorder)(&Record::Call(CallRecord {
             service,
             operation,
@@ -176,8 +178,7 @@ impl Pass {
             Err(failure) if failure.kind == FailureKind::Unreachable => {
                 self.breakers().insert(breaker);
             }
-            // What one table's own capacity does not hold is no reason to slow down for the others.
-            Err(Failure { code, .. }) if code == "ProvisionedThroughputExceededException" => {}
+            Err(Failure { code, .. }) if code == error::OF_ONE_TABLE => {}
             // Also where one of the SDK's retries got through.
             _ if throttles > 0 => limits.throttled(service, operation, region, started),
             _ => limits.taken(service, operation, region),

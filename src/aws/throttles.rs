@@ -70,4 +70,22 @@ mod tests {
         assert!(answer.is_ok(), "{answer:?}");
         assert_eq!(throttles, 1);
     }
+
+    #[tokio::test]
+    async fn what_one_table_does_not_hold_counts_for_nobody_else() {
+        for (code, expected) in [
+            ("ProvisionedThroughputExceededException", 0),
+            ("ThrottlingException", 1),
+        ] {
+            let tries = AtomicUsize::new(0);
+            let (pass, _) = retrying(move |_| match tries.fetch_add(1, Ordering::Relaxed) {
+                0 => Answer::json_error(code, "too fast"),
+                _ => Answer::new(200, "{}"),
+            });
+            let list = pass.clients("eu-west-1").dynamodb.list_tables().send();
+            let (answer, throttles) = counted(list).await;
+            assert!(answer.is_ok(), "{answer:?}");
+            assert_eq!(throttles, expected, "{code}");
+        }
+    }
 }

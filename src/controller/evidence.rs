@@ -133,16 +133,19 @@ impl Readings {
             .filter(|(uid, watch, _)| self.is_due(uid, watch.is_unhealthy()))
             .map(async |(uid, watch, app)| {
                 let queries = queries(context, &app).await;
+                let Some(aws) = context.aws(&app).ok().filter(|_| !queries.is_empty()) else {
+                    watch.nothing_to_ask(&app, &context.health.metrics);
+                    return None;
+                };
                 let due = Due {
-                    aws: context.aws(&app).ok()?,
+                    aws,
                     watch,
                     app,
                     queries,
                 };
                 Some((uid, due))
             });
-        let mut due: Vec<(String, Due)> = join_all(asking).await.into_iter().flatten().collect();
-        due.retain(|(_, due)| !due.queries.is_empty());
+        let due: Vec<(String, Due)> = join_all(asking).await.into_iter().flatten().collect();
         let turn = self.turn;
         self.read
             .extend(due.iter().map(|(uid, _)| (uid.clone(), turn)));

@@ -132,7 +132,8 @@ where
                 let mine = holders.values().filter(|holder| *holder == roll.identity()).count();
                 health.stand(Standing::Shards(mine));
                 let living = roll.living();
-                sharers.are(living.len());
+                // Who has no shard makes no calls.
+                sharers.are(living.len().min(usize::try_from(leases.shards).unwrap_or(usize::MAX)));
                 let plan = balance(leases.shards, roll.identity(), &living, &holders);
                 for (number, stand) in &mut stands {
                     if !plan.contains(number) && !stand.leaving {

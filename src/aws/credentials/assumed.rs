@@ -125,14 +125,15 @@ impl AssumedRole {
         let started = Instant::now();
         let answer = asked.send().await;
         let answer = answer.map_err(|refused| error::classify("sts", "AssumeRole", &refused));
+        let failure = answer.as_ref().err().map(|failure| failure.kind);
         (self.recorder)(&Record::Call(CallRecord {
             service: "sts",
             operation: "AssumeRole",
             region: region.to_owned(),
-            failure: answer.as_ref().err().map(|failure| failure.kind),
+            failure,
             elapsed: started.elapsed(),
             waited: Duration::ZERO,
-            throttles: 0,
+            throttles: (failure == Some(FailureKind::Throttled)).into(),
         }));
         let incomplete = || Failure {
             kind: FailureKind::Transient,

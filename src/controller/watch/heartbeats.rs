@@ -30,7 +30,9 @@ const EAGER: Duration = Duration::from_secs(90);
 impl Context {
     /// Takes the heartbeats of an app that is to go away, as far as they can be reached.
     pub(in crate::controller) async fn end_heartbeats(&self, app: &MultiRegionApp) {
-        self.watches.end(&app.uid().unwrap_or_default());
+        let uid = app.uid().unwrap_or_default();
+        self.watches.end(&uid);
+        self.health.metrics.lags(&uid, std::iter::empty());
         for beat in beats(self, app).await {
             remove(self, app, &beat).await;
         }

@@ -51,6 +51,17 @@ impl Watch {
         known.count_lags(metrics, app, now);
     }
 
+    /// Notes that there is nothing, or nobody, to ask CloudWatch about: what it told of lags is the case no more.
+    pub(crate) fn nothing_to_ask(&self, app: &MultiRegionApp, metrics: &Metrics) {
+        let mut known = self.known();
+        known
+            .lags
+            .values_mut()
+            .for_each(|lag| lag.direction.tell(None));
+        known.lags.retain(|_, lag| lag.beats);
+        known.count_lags(metrics, app, Timestamp::now());
+    }
+
     /// Notes that CloudWatch is not read.
     pub(crate) fn without_figures(&self) {
         self.known().told = Some(Told::default());

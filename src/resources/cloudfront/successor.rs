@@ -110,10 +110,12 @@ pub async fn refused(
     let Ok(uses) = Uses::of(pass).await else {
         return failure;
     };
-    let ours: BTreeSet<String> = references(config, kind)
-        .into_iter()
-        .filter(|reference| !MANAGED.contains(&reference.as_str()))
-        .collect();
+    let mut ours = references(config, kind);
+    ours.retain(|reference| !MANAGED.contains(&reference.as_str()));
+    // What the app's distribution uses already has room for it.
+    if !ours.is_subset(&uses.own) {
+        ours.retain(|reference| !uses.own.contains(reference));
+    }
     // CloudFront does not say which of them it is.
     let most = ours
         .iter()
