@@ -1,7 +1,7 @@
 //! The accounts that the process acts in: its own, and one for each role that it assumes.
 //!
 //! Each role has clients, credentials and memory of its own, made when it is first needed; roles of one account share
-//! that account's rate limits, and a throttle there slows no other account.
+//! that account's rate limits, also with the process's own identity, and a throttle there slows no other account.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,5 +106,31 @@ impl Accounts {
 
     fn assumed(&self) -> MutexGuard<'_, HashMap<Role, Assumed>> {
         self.assumed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::testing::{ACCOUNT, recording};
+
+    #[tokio::test]
+    async fn a_role_of_the_own_account_shares_its_limits_once_that_is_known() {
+        let (pass, _) = recording(false, |_| (500, ""));
+        let accounts = Accounts::new(pass.aws().as_ref().clone());
+        let role = |account: &str| Role {
+            arn: format!("arn:aws:iam::{account}:role/tenant"),
+            external_id: None,
+            session_name: None,
+        };
+        let shares = |account: &str| {
+            let aws = accounts.of(Some(&role(account)), ["us-east-1"]);
+            Arc::ptr_eq(&aws.limits, &accounts.own().limits)
+        };
+        assert!(!shares(ACCOUNT), "it may be any account's");
+        let own = accounts.own().account(&pass, "us-east-1").await;
+        assert_eq!(own.as_deref(), Ok(ACCOUNT));
+        assert!(shares(ACCOUNT), "also where the role was there before");
+        assert!(!shares("210987654321"));
     }
 }

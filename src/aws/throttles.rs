@@ -88,4 +88,19 @@ mod tests {
             assert_eq!(throttles, expected, "{code}");
         }
     }
+
+    #[tokio::test]
+    async fn a_throttle_in_cbor_is_known_by_its_header() {
+        let (pass, asks) =
+            retrying(|_| Answer::new(400, "").header("x-amzn-query-error", "Throttling;Sender"));
+        let list = pass.clients("eu-west-1").cloudwatch.list_metrics().send();
+        let (answer, throttles) = counted(list).await;
+        assert!(answer.is_err(), "{answer:?}");
+        let asked = asks.lock().expect("no test panics with it").len();
+        assert_eq!(
+            usize::try_from(throttles),
+            Ok(asked),
+            "each of its attempts"
+        );
+    }
 }
